@@ -1,0 +1,257 @@
+"""The campaign: propose, filter, score, learn, until the budget is spent.
+
+Round t is proposed by the policy that has learnt from rounds before t - lag, and rounds are
+learnt in their order. What happens therefore does not depend on how many workers there are or
+when they answer. A round's molecules enter the ledger in one transaction before any is sent to
+be scored; after a kill the round is taken up from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from molgen.campaign.statistics import proposal_statistics, score_statistics
+from molgen.campaign.workers import ScoredShard
+from molgen.config.campaign import RunConfig
+from molgen.errors import ScorerError
+from molgen.ledger import Ledger, LedgerRow, NewMolecule, Score
+from molgen.runtime.checkpoint import save_checkpoint
+from molgen.runtime.executor import Executor, Future
+from molgen.search.policy import Lesson, Policy
+from molgen.search.proposing import Proposal
+
+T = TypeVar("T")
+
+MAX_FAILED_SHARDS = 3  # in a row, before a scorer that fails stops the run
+
+
+@dataclass
+class Campaign:
+    """Everything a run needs, opened."""
+
+    config: RunConfig
+    ledger: Ledger
+    executor: Executor
+    policy: Policy
+    checkpoints: Path
+    next_round: int  # the first round that has not been learnt
+    weights: bytes | None = None
+    failed_shards: list[list[int]] = field(default_factory=list)
+
+
+@dataclass
+class _Round:
+    number: int
+    began: float
+    statistics: dict[str, float]
+    sent: list[tuple[list[LedgerRow], Future]]
+
+
+def run_campaign(c: Campaign, on_round: Callable[[int, dict[str, float]], None]) -> str:
+    """Run until a bound of the budget is reached.
+
+    Args:
+        c: an open campaign, new or restored from its checkpoint.
+        on_round: called with each finished round and its statistics.
+
+    Returns:
+        Which bound ended it.
+
+    Raises:
+        ScorerError: a scorer failed three shards in a row.
+    """
+    began = time.monotonic()
+    _score_leftovers(c)
+    under_way: deque[_Round] = deque()
+    number = c.next_round
+    while True:
+        ended = _end_reached(c, number, began)
+        if not ended:
+            under_way.append(_open_round(c, number))
+            number += 1
+        if under_way and (ended or len(under_way) > c.config.lag):
+            done = under_way.popleft()
+            on_round(done.number, _close_round(c, done))
+        elif ended:
+            return ended
+
+
+def _end_reached(c: Campaign, number: int, began: float) -> str:
+    budget = c.config.budget
+    if budget.n_rounds is not None and number >= budget.n_rounds:
+        return f"{budget.n_rounds} rounds"
+    # A round that is in the ledger already was paid for before the run was interrupted.
+    spent = c.ledger.n_oracle_calls()
+    if budget.n_oracle_calls is not None and spent >= budget.n_oracle_calls:
+        if not c.ledger.round_rows(number):
+            return f"{budget.n_oracle_calls} oracle calls"
+    if budget.time_limit_s is not None and time.monotonic() - began > budget.time_limit_s:
+        return f"{budget.time_limit_s:g} s"
+    return ""
+
+
+def _open_round(c: Campaign, number: int) -> _Round:
+    """Propose and filter a round, write it to the ledger, send it off."""
+    began = time.perf_counter()
+    rows = c.ledger.round_rows(number)
+    statistics = _noted_statistics(c, number)
+    if not rows:
+        proposals = _propose(c, number)
+        proposed = time.perf_counter()
+        molecules = _screen(c, proposals)
+        statistics = proposal_statistics(proposals, molecules)
+        statistics["seconds_propose"] = proposed - began
+        statistics["seconds_filter"] = time.perf_counter() - proposed
+        c.ledger.note_round(number, statistics)
+        c.ledger.add(number, molecules)
+        rows = c.ledger.round_rows(number)
+    pending = [row for row in rows if row.status == "pending"]
+    return _Round(number, began, statistics, _send(c, pending))
+
+
+def _noted_statistics(c: Campaign, number: int) -> dict[str, float]:
+    rounds = c.ledger.rounds()
+    if not len(rounds) or number not in set(rounds["round"]):
+        return {}
+    noted = rounds[rounds["round"] == number].iloc[0].to_dict()
+    return {k: v for k, v in noted.items() if k.startswith(("n_", "seconds_"))}
+
+
+def _propose(c: Campaign, number: int) -> list[Proposal]:
+    """Shards of fixed size, each with a seed of its own, prompts in turn."""
+    generator = c.config.generator
+    weights = c.weights if c.policy.version else None
+    shards = []
+    for shard, first in enumerate(range(0, c.config.round_size, generator.shard_size)):
+        n = min(generator.shard_size, c.config.round_size - first)
+        prompt = shard % len(generator.prompts) if generator.prompts else -1
+        seed = (c.config.seed, number, shard)
+        shards.append(
+            c.executor.submit("generator", "propose", c.policy.version, weights, n, seed, prompt)
+        )
+    return [proposal for shard in shards for proposal in shard.result()]
+
+
+def _screen(c: Campaign, proposals: Sequence[Proposal]) -> list[NewMolecule]:
+    """New molecules of a round: repeats dropped, filtered ones named, the budget kept."""
+    distinct = list({p.smiles: p for p in proposals}.values())
+    seen = c.ledger.known([p.smiles for p in distinct])
+    new = [p for p in distinct if p.smiles not in seen]
+    constitutions = set(c.ledger.known_constitutions([p.constitution for p in new]))
+    reasons = _filter(c, new)
+    room = float("inf")
+    if c.config.budget.n_oracle_calls is not None:
+        room = c.config.budget.n_oracle_calls - c.ledger.n_oracle_calls()
+    molecules = []
+    for proposal, reason in zip(new, reasons, strict=True):
+        repeated = proposal.constitution in constitutions
+        repeated = repeated and not c.config.objective.is_stereo_aware
+        constitutions.add(proposal.constitution)
+        status = "filtered" if reason else "duplicate" if repeated else "pending"
+        if status == "pending" and room <= 0:
+            break
+        room -= status == "pending"
+        molecules.append(_new_molecule(proposal, status, reason))
+    return molecules
+
+
+def _new_molecule(p: Proposal, status: Any, reason: str) -> NewMolecule:
+    reason = reason or ("same constitution as an earlier molecule" if status == "duplicate" else "")
+    origin = "policy" if p.prompt < 0 else f"policy, prompt {p.prompt}"
+    return NewMolecule(
+        p.smiles, p.inchikey, p.constitution, p.scaffold, origin, (), status, reason
+    )
+
+
+def _filter(c: Campaign, proposals: Sequence[Proposal]) -> list[str]:
+    shards = [
+        c.executor.submit("scorer", "filter", [p.smiles for p in shard])
+        for shard in _shards(proposals, c.config.score_shard_size)
+    ]
+    return [reason for shard in shards for reason in shard.result()]
+
+
+def _send(c: Campaign, pending: Sequence[LedgerRow]) -> list[tuple[list[LedgerRow], Future]]:
+    sent = []
+    for shard in _shards(pending, c.config.score_shard_size):
+        c.ledger.mark_sent([row.id for row in shard])
+        sent.append((shard, c.executor.submit("scorer", "score", [row.smiles for row in shard])))
+    return sent
+
+
+def _close_round(c: Campaign, done: _Round) -> dict[str, float]:
+    """Collect a round's scores, learn from them, and make that durable."""
+    waited = time.perf_counter()
+    for rows, future in done.sent:
+        _commit(c, rows, future.result())
+    scored = time.perf_counter()
+    rows = c.ledger.round_rows(done.number)
+    learnt = _learn(c, done.number, rows)
+    statistics = done.statistics | score_statistics(c.ledger, c.config.objective, rows) | learnt
+    statistics["seconds_score"] = scored - waited
+    statistics["seconds_learn"] = time.perf_counter() - scored
+    statistics["seconds_round"] = time.perf_counter() - done.began
+    c.ledger.note_round(done.number, statistics)
+    c.next_round = done.number + 1
+    save_checkpoint(
+        c.checkpoints,
+        tensors=c.policy.state() if c.policy.version else {},
+        state={"next_round": c.next_round, "version": c.policy.version},
+    )
+    return statistics
+
+
+def _commit(c: Campaign, rows: Sequence[LedgerRow], shard: ScoredShard) -> None:
+    each = shard.seconds / max(1, len(rows))
+    scores = []
+    for row, answer in zip(rows, shard.rows, strict=True):
+        values = {k: v for k, v in answer.items() if k not in ("reward", "status", "reason")}
+        scores.append(
+            Score(row.id, answer["status"], answer["reason"], answer["reward"], values,
+                  shard.worker, each)
+        )  # fmt: skip
+    c.ledger.commit(scores)
+    if not shard.failed:
+        c.failed_shards.clear()
+        return
+    c.failed_shards.append([s.id for s in scores if s.status == "unscored"])
+    if len(c.failed_shards) == MAX_FAILED_SHARDS:
+        ids = [i for failed in c.failed_shards for i in failed]
+        if c.config.ledger.resend:
+            c.ledger.reopen(ids)
+        raise ScorerError(
+            f"{', '.join(sorted(shard.failed))}: failed {MAX_FAILED_SHARDS} batches in a row "
+            f"({scores[0].reason}); its {len(ids)} molecules wait to be scored again"
+        )
+
+
+def _score_leftovers(c: Campaign) -> None:
+    """What earlier rounds left unanswered, after a scorer stopped the run."""
+    leftovers = [row for row in c.ledger.pending() if row.round < c.next_round]
+    for rows, future in _send(c, leftovers):
+        _commit(c, rows, future.result())
+
+
+def _learn(c: Campaign, number: int, rows: Sequence[LedgerRow]) -> dict[str, float]:
+    if not c.config.learning.enabled:
+        return {}
+    fresh = [_lesson(row) for row in rows if row.status == "scored"]
+    n_best = 4 * c.config.learning.replay_size
+    best = [_lesson(row) for row in c.ledger.best(n_best, before_round=number + 1)]
+    learnt = c.policy.learn(fresh, best)
+    c.weights = c.policy.weights()
+    return learnt
+
+
+def _lesson(row: LedgerRow) -> Lesson:
+    _, _, prompt = row.origin.partition("prompt ")
+    return Lesson(row.smiles, row.scaffold, row.reward, int(prompt) if prompt else -1)
+
+
+def _shards(items: Sequence[T], size: int) -> list[list[T]]:
+    return [list(items[i : i + size]) for i in range(0, len(items), size)]

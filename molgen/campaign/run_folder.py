@@ -1,0 +1,155 @@
+"""The run folder: made once, then the truth about the run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from molgen.config.campaign import RunConfig
+from molgen.config.loading import dump_config, load_config
+from molgen.config.objective import NoveltyComponent, PredictorComponent
+from molgen.errors import ConfigError, DataError
+from molgen.generator.weights import SHIPPED_PRIOR
+
+SHIPPED_PREDICTORS = Path(__file__).parents[1] / "artifacts" / "predictors"
+_PACKAGES = ("molgen", "torch", "rdkit", "numpy", "scikit-learn", "lightgbm", "ray", "mlflow")
+_RESUMABLE = ("budget.", "executor.")
+
+
+class RunFolder:
+    """Paths and the manifest of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.yaml"
+        self.manifest_file = path / "manifest.json"
+        self.ledger_file = path / "ledger.db"
+        self.checkpoints = path / "checkpoints"
+
+    def manifest(self) -> dict[str, Any]:
+        """What is recorded about the run."""
+        try:
+            manifest: dict[str, Any] = json.loads(self.manifest_file.read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.manifest_file}: missing or broken ({error})") from error
+        return manifest
+
+    def note(self, **entries: Any) -> None:
+        """Add entries to the manifest, atomically."""
+        old = self.manifest() if self.manifest_file.exists() else {}
+        temporary = self.manifest_file.with_suffix(".part")
+        temporary.write_text(json.dumps(old | entries, indent=1) + "\n")
+        temporary.replace(self.manifest_file)
+
+
+def new_run_folder(config: RunConfig, out: Path | None) -> RunFolder:
+    """Make the folder of a new run and record what goes into it.
+
+    Args:
+        config: resolved.
+        out: must be new or empty; default: runs/<name>, with a number where that is taken.
+
+    Raises:
+        ConfigError: the folder holds something, or cannot be written.
+    """
+    path = _free_name(Path("runs") / config.name) if out is None else out
+    try:
+        if path.exists() and any(path.iterdir()):
+            raise ConfigError(
+                f"--out {path}: is not empty; choose another folder, or go on with "
+                f"`molgen run --resume {path}`"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        folder = RunFolder(path)
+        folder.config_file.write_text(dump_config(config))
+        folder.note(**_origin(config), status="running")
+    except OSError as error:
+        raise ConfigError(f"--out {path}: cannot be written ({error.strerror})") from error
+    return folder
+
+
+def open_run_folder(path: Path, overrides: Sequence[str]) -> tuple[RunFolder, RunConfig]:
+    """Open a run to go on with.
+
+    Args:
+        path: a run folder.
+        overrides: `budget.…=` or `executor.…=`; kept in the folder's config.
+
+    Raises:
+        ConfigError: no run there, another override, or weights that are not the run's.
+    """
+    folder = RunFolder(path)
+    if not folder.config_file.is_file() or not folder.manifest_file.is_file():
+        raise ConfigError(f"--resume {path}: not a run folder (no config.yaml and manifest.json)")
+    for override in overrides:
+        if not override.startswith(_RESUMABLE):
+            raise ConfigError(f"{override}: a resumed run takes only budget.… and executor.…")
+    config = load_config(folder.config_file, overrides)
+    recorded, now = folder.manifest()["sha256"], _hashes(config)
+    changed = sorted(k for k in now if recorded.get(k) != now[k])
+    if changed:
+        raise ConfigError(
+            f"--resume {path}: {changed[0]} has changed since the run began; "
+            "restore it or start a new run"
+        )
+    if overrides:
+        folder.config_file.write_text(dump_config(config))
+    folder.note(status="running")
+    return folder, config
+
+
+def _free_name(path: Path) -> Path:
+    taken, number = path, 1
+    while taken.exists() and (not taken.is_dir() or any(taken.iterdir())):
+        number += 1
+        taken = path.with_name(f"{path.name}-{number}")
+    return taken
+
+
+def _origin(config: RunConfig) -> dict[str, Any]:
+    return {
+        "name": config.name,
+        "seed": config.seed,
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {package: version(package) for package in _PACKAGES},
+        "commit": _commit(),
+        "sha256": _hashes(config),
+    }
+
+
+def _hashes(config: RunConfig) -> dict[str, str]:
+    """Hashes of everything trained that the run uses."""
+    prior = Path(config.generator.prior) if config.generator.prior else SHIPPED_PRIOR
+    if not prior.is_file():
+        raise ConfigError(f"generator.prior: {prior} does not exist; make one with `molgen pretrain`")
+    hashes = {"prior": _sha256(prior)}
+    for component in config.objective.components:
+        if isinstance(component, PredictorComponent | NoveltyComponent):
+            root = Path(component.folder) if component.folder else SHIPPED_PREDICTORS
+            for file in sorted((root / component.endpoint).glob("*")):
+                hashes[f"{component.endpoint}/{file.name}"] = _sha256(file)
+    return hashes
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _commit() -> str | None:
+    """The commit of a source checkout, None in an installed package."""
+    here = Path(__file__).parent
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True,
+            timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

@@ -1,0 +1,176 @@
+"""From a run folder to an open campaign, and from an open campaign to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from molgen.campaign.loop import Campaign, run_campaign
+from molgen.campaign.run_folder import SHIPPED_PREDICTORS, RunFolder
+from molgen.campaign.workers import make_scorer
+from molgen.config.campaign import LocalExecutorConfig, RunConfig
+from molgen.errors import ConfigError, MolgenError
+from molgen.generator.prompts import parse_prompt
+from molgen.generator.sampler import SamplingOptions, check_room
+from molgen.generator.weights import load_network
+from molgen.ledger import Ledger
+from molgen.objectives import check_objective
+from molgen.report import ReportFiles, write_report
+from molgen.runtime.checkpoint import load_checkpoint
+from molgen.runtime.executor import WorkerPool, make_executor
+from molgen.runtime.tracking import Tracker, default_uri, no_tracker
+from molgen.search.policy import Policy
+from molgen.search.proposing import make_generator
+
+OnRound = Callable[[int, dict[str, float]], None]
+
+
+def check_campaign(config: RunConfig) -> None:
+    """Find what can be found wrong before any work starts.
+
+    Raises:
+        MolgenError: a predictor, scorer program, prior or prompt that cannot be used.
+    """
+    check_objective(config.objective, SHIPPED_PREDICTORS)
+    network = load_network(_prior(config))
+    prompts = [
+        parse_prompt(p, network.vocabulary, network.tables) for p in config.generator.prompts
+    ]
+    for prompt in prompts or [None]:
+        check_room(network, prompt, _sampling(config))
+
+
+def execute(config: RunConfig, folder: RunFolder, on_round: OnRound) -> tuple[str, ReportFiles]:
+    """Run a campaign in its folder to the end and write its report.
+
+    Args:
+        config: the run's.
+        folder: new, or of a run to go on with.
+        on_round: called with every finished round.
+
+    Returns:
+        What ended the run, and the files made.
+
+    Raises:
+        MolgenError: also where the folder is in use by another process; whatever happens, the
+            manifest says how the run stands.
+    """
+    with _locked(folder), _tracker(config, folder) as tracker:
+        _log_start(tracker, config, folder)
+
+        def report_round(number: int, statistics: dict[str, float]) -> None:
+            tracker.metrics(statistics, number)
+            on_round(number, statistics)
+
+        status = "failed"
+        try:
+            with open_campaign(config, folder) as campaign:
+                ended = run_campaign(campaign, report_round)
+            status = "finished"
+        except (KeyboardInterrupt, MolgenError):
+            status = "interrupted"
+            raise
+        finally:
+            folder.note(status=status)
+        files = write_report(folder.path)
+        for file in (files.candidates_csv, files.candidates_sdf, files.report_html):
+            tracker.artifact(file)
+        tracker.artifact(folder.manifest_file)
+        return ended, files
+
+
+@contextmanager
+def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
+    """Ledger, workers and policy of a run, as its last checkpoint left them."""
+    prior = load_network(_prior(config))
+    prompts = [parse_prompt(p, prior.vocabulary, prior.tables) for p in config.generator.prompts]
+    policy = Policy(prior, config.learning, prompts, config.seed)
+    next_round, weights = 0, None
+    checkpoint = load_checkpoint(folder.checkpoints)
+    if checkpoint is not None:
+        tensors, state = checkpoint
+        next_round = state["next_round"]
+        if state["version"]:
+            policy.restore(tensors, state["version"])
+            weights = policy.weights()
+    ledger = Ledger.open(config.ledger.url or folder.ledger_file, create=True)
+    executor = make_executor(config.executor, _pools(config))
+    try:
+        yield Campaign(
+            config, ledger, executor, policy, folder.checkpoints, next_round, weights
+        )
+    finally:
+        executor.close()
+        ledger.close()
+
+
+def _pools(config: RunConfig) -> list[WorkerPool]:
+    e = config.executor
+    generator = partial(
+        make_generator, _prior(config), config.generator.prompts, _sampling(config)
+    )
+    scorer = partial(make_scorer, config.objective, SHIPPED_PREDICTORS)
+    if isinstance(e, LocalExecutorConfig):
+        return [
+            WorkerPool("generator", generator, e.n_workers),
+            WorkerPool("scorer", scorer, e.n_workers),
+        ]
+    return [
+        WorkerPool("generator", generator, e.n_workers, e.generator_cpus, e.generator_gpus),
+        WorkerPool("scorer", scorer, e.n_workers, e.scorer_cpus, e.scorer_gpus),
+    ]
+
+
+def _prior(config: RunConfig) -> Path | None:
+    return Path(config.generator.prior) if config.generator.prior else None
+
+
+def _sampling(config: RunConfig) -> SamplingOptions:
+    g = config.generator
+    return SamplingOptions(g.temperature, g.min_heavy_atoms, g.max_heavy_atoms)
+
+
+@contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    lock = FileLock(folder.path / ".lock")
+    try:
+        with lock.acquire(timeout=0):
+            yield
+    except Timeout:
+        raise ConfigError(f"{folder.path}: another process is running this campaign") from None
+
+
+def _tracker(config: RunConfig, folder: RunFolder) -> Any:
+    if not config.tracking.enabled:
+        return no_tracker()
+    return Tracker(
+        uri=config.tracking.uri or default_uri(folder.path.parent),
+        experiment=config.tracking.experiment,
+        run_name=folder.path.name,
+        run_id=folder.manifest().get("mlflow_run_id"),
+    )
+
+
+def _log_start(tracker: Any, config: RunConfig, folder: RunFolder) -> None:
+    folder.note(mlflow_run_id=tracker.run_id)
+    tracker.params(_flat(config.model_dump(mode="json")))
+    tracker.artifact(folder.config_file)
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested values under dotted names."""
+    if isinstance(node, dict):
+        items = node.items()
+    elif isinstance(node, list) and any(isinstance(i, dict) for i in node):
+        items = ((str(i), value) for i, value in enumerate(node))
+    else:
+        return {prefix: node}
+    flat: dict[str, Any] = {}
+    for key, value in items:
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
+    return flat

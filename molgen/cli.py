@@ -1,0 +1,211 @@
+"""The command line. Each command imports what it needs, so `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="molgen",
+    help="Design drug molecules: generate, score, learn; every run can be repeated and resumed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Training and test data.", no_args_is_help=True)
+config_app = typer.Typer(help="Check and show config files.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+app.add_typer(config_app, name="config")
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value …]", help="config values to replace, as dotted.key=value"),
+]
+
+
+def main() -> None:
+    """Run the command line; a user's fault ends in one line, a bug in its traceback."""
+    import logging
+
+    from molgen.errors import MolgenError
+    from property_models.errors import PropertyModelError
+
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        app(standalone_mode=True)
+    except (MolgenError, PropertyModelError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 2))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone, for example `head`
+        sys.stderr.close()
+        sys.exit(141)
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, typer.Argument(help="campaign config (YAML)")] = None,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="run folder; default runs/<name>")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="replaces the config's seed")] = None,
+    resume: Annotated[Path | None, typer.Option(help="run folder to go on with")] = None,
+) -> None:
+    """Run a design campaign, or go on with one: --resume DIR [budget.… executor.…]."""
+    from molgen.campaign.running import resume_run, start_run
+    from molgen.errors import ConfigError
+
+    extra = list(overrides or [])
+    if resume is not None:
+        if config is not None:  # the first word after --resume DIR is an override, too
+            extra.insert(0, str(config))
+        if out is not None or seed is not None:
+            raise ConfigError("--resume keeps the run's folder and seed; leave out --out and --seed")
+        resume_run(resume, extra)
+        return
+    if config is None:
+        raise ConfigError("give a campaign config, for example configs/factor_xa.yaml, or --resume")
+    if seed is not None:
+        extra.append(f"seed={seed}")
+    start_run(config, extra, out)
+
+
+@app.command()
+def sample(
+    output: Annotated[Path, typer.Option("-o", "--output", help="file of SMILES, one a line")],
+    n: Annotated[int, typer.Option("-n", min=1, help="molecules, for all prompts together")] = 100,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="core to keep, attachment points as [*:1]")
+    ] = None,
+    prior: Annotated[Path | None, typer.Option(help="weights; default: the shipped prior")] = None,
+    temperature: Annotated[float, typer.Option(min=0.01, max=2.0)] = 1.0,
+    max_heavy_atoms: Annotated[int, typer.Option(min=2)] = 45,
+    unique: Annotated[bool, typer.Option("--unique", help="write each molecule once")] = False,
+) -> None:
+    """Draw molecules from the prior, de novo or around a core."""
+    from molgen.generator.sampler import SamplingOptions
+    from molgen.generator.sampling_file import write_samples
+
+    options = SamplingOptions(temperature=temperature, max_atoms=max_heavy_atoms)
+    n_lines = write_samples(
+        output, n, seed=seed, prompts=prompt or [], prior=prior, options=options, unique=unique
+    )
+    print(f"{n_lines} molecules in {output}")
+
+
+@app.command()
+def predict(
+    table: Annotated[str, typer.Argument(help=".smi .csv .tsv .sdf .parquet, or - for SMILES")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".csv or .parquet")],
+    endpoints: Annotated[
+        list[str] | None, typer.Option(help="default: all there are; repeat for several")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="folder of predictors; default: the shipped ones")
+    ] = None,
+    smiles_column: Annotated[str, typer.Option(help="of a table")] = "smiles",
+) -> None:
+    """Predict properties with intervals and domain for a file of structures."""
+    from molgen.objectives.prediction_file import predict_file
+
+    n_rows, n_failed = predict_file(
+        table, output, endpoints=endpoints or [], folder=folder, smiles_column=smiles_column
+    )
+    print(f"{n_rows} rows in {output}" + (f"; {n_failed} without a prediction" if n_failed else ""))
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Argument(help="run folder")]) -> None:
+    """Write candidates.csv, candidates.sdf and report.html of a run again."""
+    from molgen.report import write_report
+
+    files = write_report(run_dir)
+    print(f"{files.n_candidates} candidates: {files.report_html}")
+
+
+@app.command()
+def pretrain(
+    config: Annotated[Path, typer.Argument(help="pretraining config (YAML)")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="default runs/<name>; resumes there")] = None,
+) -> None:
+    """Train a generator on structures; run again to go on where it stopped."""
+    from molgen.training.running import run_pretraining
+
+    run_pretraining(config, overrides or [], out)
+
+
+@app.command("train-predictor")
+def train_predictor(
+    config: Annotated[Path, typer.Argument(help="predictor config (YAML)")],
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="folder of predictors")] = Path("runs/predictors"),
+) -> None:
+    """Train, calibrate and evaluate a property predictor."""
+    from molgen.training.running import run_predictor_training
+
+    run_predictor_training(config, overrides or [], out)
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """The data sets behind the shipped models, and whether they are at hand."""
+    from molgen.doctor import data_lines
+
+    print("\n".join(data_lines()))
+
+
+@config_app.command("validate")
+def config_validate(
+    config: Annotated[Path, typer.Argument(help="config file (YAML)")], overrides: Overrides = None
+) -> None:
+    """Check a config of any kind, with all that it names."""
+    from molgen.config.kinds import load_any
+    from molgen.config.campaign import RunConfig
+
+    loaded = load_any(config, overrides or [])
+    if isinstance(loaded, RunConfig):
+        from molgen.campaign.wiring import check_campaign
+
+        check_campaign(loaded)
+    print(f"{config}: fine")
+
+
+@config_app.command("show")
+def config_show(
+    config: Annotated[Path, typer.Argument(help="config file (YAML)")], overrides: Overrides = None
+) -> None:
+    """Print a config with every default filled in."""
+    from molgen.config.kinds import load_any
+    from molgen.config.loading import dump_config
+
+    print(dump_config(load_any(config, overrides or [])), end="")
+
+
+@config_app.command("schema")
+def config_schema(
+    kind: Annotated[str, typer.Argument(help="campaign, pretraining or predictor")] = "campaign",
+) -> None:
+    """Print the JSON Schema of a kind of config, for editors."""
+    import json
+
+    from molgen.config.kinds import schema
+
+    print(json.dumps(schema(kind), indent=1))
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is installed, which devices, data and weights there are, and what is missing."""
+    from molgen.doctor import doctor_lines
+
+    print("\n".join(doctor_lines()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""The one base class of every config section, and the types they share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A part of a config file: unknown keys are errors, values are not changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def _parsable(smiles: str) -> str:
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        if Chem.MolFromSmiles(smiles) is None:
+            raise ValueError(f"cannot parse the SMILES {smiles!r}")
+    return smiles
+
+
+Smiles = Annotated[str, AfterValidator(_parsable)]

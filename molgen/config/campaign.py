@@ -1,0 +1,124 @@
+"""A campaign's config: the whole of what `molgen run` reads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from molgen.config.base import Section, Smiles
+from molgen.config.objective import ObjectiveConfig
+
+
+class GeneratorConfig(Section):
+    """Where molecules come from."""
+
+    prior: str | None = Field(None, description="weights file; default: the shipped prior")
+    prompts: list[Smiles] = Field(
+        [], description="cores to keep, attachment points as [*:1]; empty: de novo"
+    )
+    temperature: float = Field(1.0, gt=0, le=2)
+    min_heavy_atoms: int = Field(1, ge=1)
+    max_heavy_atoms: int = Field(45, ge=2)
+    shard_size: int = Field(128, ge=1, description="molecules sampled together by one worker")
+
+
+class LearningConfig(Section):
+    """How the policy follows the reward (augmented likelihood on fresh samples and replay)."""
+
+    enabled: bool = True
+    sigma: float = Field(60.0, gt=0, description="nats that a reward of 1 adds to the prior's")
+    learning_rate: float = Field(1e-4, gt=0)
+    n_updates: int = Field(4, ge=1, description="replay updates after each round")
+    batch_size: int = Field(64, ge=1)
+    replay_size: int = Field(256, ge=1, description="best molecules kept for replay")
+    max_per_scaffold: int = Field(25, ge=1, description="of them, molecules of one scaffold")
+    n_threads: int = Field(2, ge=1, description="torch threads of the learner; changes rounding")
+
+
+class BudgetConfig(Section):
+    """When to stop: the first bound that is reached."""
+
+    n_rounds: int | None = Field(None, ge=1)
+    n_oracle_calls: int | None = Field(None, ge=1, description="molecules sent to be scored")
+    time_limit_s: float | None = Field(
+        None, gt=0, description="checked between rounds; a run stopped by it is not repeatable"
+    )
+
+    @model_validator(mode="after")
+    def _any(self) -> BudgetConfig:
+        if self.n_rounds is None and self.n_oracle_calls is None and self.time_limit_s is None:
+            raise ValueError("give at least one of n_rounds, n_oracle_calls, time_limit_s")
+        return self
+
+
+class LocalExecutorConfig(Section):
+    """Worker processes on this machine."""
+
+    kind: Literal["local"] = "local"
+    n_workers: int = Field(2, ge=1, description="1: everything in the driver's process")
+    max_inflight: int = Field(8, ge=1, description="shards under way at once")
+
+
+class RayExecutorConfig(Section):
+    """Actors on Ray; without an address a Ray is started on this machine."""
+
+    kind: Literal["ray"]
+    address: str | None = Field(None, description="for example ray://head:10001, or auto")
+    n_workers: int = Field(2, ge=1, description="actors of each kind")
+    max_inflight: int = Field(8, ge=1)
+    generator_cpus: float = Field(1.0, ge=0)
+    generator_gpus: float = Field(0.0, ge=0)
+    scorer_cpus: float = Field(1.0, ge=0)
+    scorer_gpus: float = Field(0.0, ge=0)
+
+
+Executor = Annotated[LocalExecutorConfig | RayExecutorConfig, Field(discriminator="kind")]
+
+
+class TrackingConfig(Section):
+    """MLflow."""
+
+    enabled: bool = True
+    uri: str | None = Field(None, description="default: mlflow.db beside the run folders")
+    experiment: str = "molgen"
+
+
+class LedgerConfig(Section):
+    """The database of everything proposed and scored."""
+
+    url: str | None = Field(None, description="SQLAlchemy URL; default: ledger.db in the run")
+    resend: bool = Field(True, description="send again what a kill left unanswered")
+
+
+class ReportConfig(Section):
+    """What is written at the end."""
+
+    n_candidates: int = Field(100, ge=1, description="rows of candidates.csv and .sdf")
+    n_drawn: int = Field(30, ge=1, description="candidates shown in report.html")
+    max_per_scaffold: int = Field(3, ge=1)
+    primary_endpoint: str | None = Field(
+        None, description="predictor whose nearest measured compound is shown"
+    )
+
+
+class RunConfig(Section):
+    """A campaign: generate, filter, score, learn, report."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[\w.-]+$")
+    description: str = ""
+    seed: int = Field(1, ge=0)
+    round_size: int = Field(256, ge=1, description="molecules proposed in a round")
+    lag: int = Field(
+        0, ge=0, description="rounds that may be under way before their results are learnt"
+    )
+    score_shard_size: int = Field(64, ge=1, description="molecules scored together by one worker")
+    generator: GeneratorConfig = GeneratorConfig()
+    objective: ObjectiveConfig
+    learning: LearningConfig = LearningConfig()
+    budget: BudgetConfig
+    executor: Executor = LocalExecutorConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    ledger: LedgerConfig = LedgerConfig()
+    report: ReportConfig = ReportConfig()

@@ -1,0 +1,43 @@
+"""The kinds of config file, told apart by their keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from molgen.config.base import Section
+from molgen.config.campaign import RunConfig
+from molgen.config.loading import config_schema, load_config
+from molgen.config.predictor import PredictorConfig
+from molgen.config.pretraining import PretrainingConfig
+from molgen.errors import ConfigError
+
+KINDS: dict[str, type[Section]] = {
+    "campaign": RunConfig,
+    "pretraining": PretrainingConfig,
+    "predictor": PredictorConfig,
+}
+
+
+def load_any(path: Path, overrides: Sequence[str]) -> Section:
+    """Load a config whose kind its keys show: `members`, `training`, or else a campaign.
+
+    Raises:
+        ConfigError: it does not fit that kind.
+    """
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    keys = {line.split(":")[0] for line in text.splitlines() if line[:1].isalpha()}
+    kind = "predictor" if "members" in keys else "pretraining" if "training" in keys else "campaign"
+    return load_config(path, overrides, kind=KINDS[kind])
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """JSON Schema of a kind.
+
+    Raises:
+        ConfigError: no such kind.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"no config kind {kind!r}; there are {', '.join(KINDS)}")
+    return config_schema(KINDS[kind])

@@ -1,0 +1,280 @@
+"""The causal graph transformer.
+
+Reads the tokens of partial graphs (`molgen.graphs.state`) and predicts, after each step, what
+comes next and where. One pass gives the predictions of all steps of a molecule at once; `extend`
+gives the same numbers token by token with cached keys and values.
+
+Shape letters: B molecules, T tokens, N atoms, D width, H heads, K = D / H, L layers, W actions,
+P rows at which something is predicted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from molgen.graphs.orders import Targets
+from molgen.graphs.state import N_CODES, States, token_limit
+from molgen.graphs.vocabulary import N_FIXED_ACTIONS, Vocabulary
+
+_MASKED = -1e4  # far below any bias, still finite in every float type
+
+
+class Tokens(NamedTuple):
+    """Input of the network.
+
+    Attributes:
+        features_BT5: atom type, bond, kind, status, position; int64.
+        code_BTT: what token i's atom sees of token j's; 0 where j > i.
+    """
+
+    features_BT5: Tensor
+    code_BTT: Tensor
+
+
+class Goals(NamedTuple):
+    """What should be predicted; see `molgen.graphs.orders.Targets`."""
+
+    action_BT: Tensor
+    pointer_BT: Tensor
+    allowed_BT7: Tensor
+    pointer_allowed_BTN: Tensor
+    token_of_BN: Tensor
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Hyper-parameters that fix the shapes of the weights."""
+
+    width: int = 192
+    n_layers: int = 6
+    n_heads: int = 6
+    max_atoms: int = 50
+
+
+class Cache:
+    """Keys and values of the tokens fed so far, (L, B, H, T, K) each."""
+
+    def __init__(self, size: NetworkSize, n_molecules: int, n_tokens: int) -> None:
+        shape = (
+            size.n_layers, n_molecules, size.n_heads, n_tokens, size.width // size.n_heads,
+        )  # fmt: skip
+        self.keys = torch.zeros(shape)
+        self.values = torch.zeros(shape)
+        self.pointer_keys_BTD = torch.zeros(n_molecules, n_tokens, size.width)
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all molecules but these."""
+        self.keys = self.keys[:, rows]
+        self.values = self.values[:, rows]
+        self.pointer_keys_BTD = self.pointer_keys_BTD[rows]
+
+
+class Block(nn.Module):
+    """Pre-norm attention with a bias from the graph, then a feed-forward layer."""
+
+    def __init__(self, width: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.norm_attention = nn.RMSNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.norm_feed = nn.RMSNorm(width)
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
+
+    def heads(self, x_BTD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, (B, H, T, K) each."""
+        b, t, _ = x_BTD.shape
+        qkv = self.qkv(self.norm_attention(x_BTD)).view(b, t, 3, self.n_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        return q, k, v
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, bias_BHTT: Tensor) -> Tensor:
+        """Softmax attention, back to (B, T, D)."""
+        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + bias_BHTT
+        mixed = scores.softmax(-1).to(v.dtype) @ v
+        return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def feed(self, x_BTD: Tensor) -> Tensor:
+        """The feed-forward layer."""
+        return self.down(F.gelu(self.up(self.norm_feed(x_BTD)), approximate="tanh"))
+
+    def forward(self, x_BTD: Tensor, bias_BHTT: Tensor) -> Tensor:
+        """One layer."""
+        x_BTD = x_BTD + self.attend(*self.heads(x_BTD), bias_BHTT)
+        return x_BTD + self.feed(x_BTD)
+
+
+class GraphTransformer(nn.Module):
+    """Partial graphs -> what comes next, and at which atom."""
+
+    def __init__(self, vocabulary: Vocabulary, size: NetworkSize) -> None:
+        super().__init__()
+        self.vocabulary, self.size = vocabulary, size
+        self.tables = vocabulary.tables()
+        width = size.width
+        self.atom_type = nn.Embedding(len(vocabulary.atom_types), width)
+        self.bond = nn.Embedding(4, width)
+        self.kind = nn.Embedding(4, width)
+        self.status = nn.Embedding(3, width)
+        self.position = nn.Embedding(token_limit(size.max_atoms), width)
+        self.bias = nn.Embedding(N_CODES - 1, size.n_layers * size.n_heads)
+        self.blocks = nn.ModuleList(Block(width, size.n_heads) for _ in range(size.n_layers))
+        self.norm = nn.RMSNorm(width)
+        self.action = nn.Embedding(vocabulary.n_actions, width)
+        self.action_bias = nn.Parameter(torch.zeros(vocabulary.n_actions))
+        self.pointer_query = nn.Linear(width, width)
+        self.pointer_action = nn.Linear(width, width, bias=False)
+        self.pointer_key = nn.Linear(width, width, bias=False)
+        self.pointer_bias = nn.Embedding(N_CODES, 1)
+        column, need = _requirements(vocabulary, self.tables.action_W["size"])
+        self.register_buffer("column_W", column, persistent=False)
+        self.register_buffer("need_W", need, persistent=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        nn.init.zeros_(self.bias.weight)
+        nn.init.zeros_(self.pointer_bias.weight)
+
+    def embed(self, features_BT5: Tensor) -> Tensor:
+        """Tokens without the graph, (B, T, D)."""
+        kind, bond, status, position = (features_BT5[..., i] for i in (2, 1, 3, 4))
+        atom = self.atom_type(features_BT5[..., 0]) * (kind > 0).unsqueeze(-1)
+        return atom + self.bond(bond) + self.kind(kind) + self.status(status) + self.position(position)
+
+    def attention_bias(self, code: Tensor) -> Tensor:
+        """Codes (B, T, T') -> biases (L, B, H, T, T'); code 0 is masked out."""
+        table = torch.cat([self.bias.weight.new_full((1, self.bias.embedding_dim), _MASKED), self.bias.weight])
+        bias = F.embedding(code.int(), table)
+        b, t, u, _ = bias.shape
+        return bias.view(b, t, u, self.size.n_layers, self.size.n_heads).permute(3, 0, 4, 1, 2)
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """Hidden states after each token, (B, T, D)."""
+        x_BTD = self.embed(tokens.features_BT5)
+        for block, bias_BHTT in zip(self.blocks, self.attention_bias(tokens.code_BTT), strict=True):
+            x_BTD = block(x_BTD, bias_BHTT)
+        return self.norm(x_BTD)
+
+    def extend(self, features_B15: Tensor, code_BT: Tensor, at: Tensor, cache: Cache) -> Tensor:
+        """Feed one token a molecule; same numbers as `forward`, without gradients.
+
+        Args:
+            features_B15: the new tokens.
+            code_BT: their code rows up to the longest molecule, 0 beyond each one's own token.
+            at: (B,) place of the token in its molecule.
+            cache: of the earlier tokens; written to.
+
+        Returns:
+            Hidden states (B, D).
+        """
+        rows, t = torch.arange(len(at)), code_BT.shape[1]
+        x_B1D = self.embed(features_B15)
+        for layer, bias in enumerate(self.attention_bias(code_BT.unsqueeze(1))):
+            block = self.blocks[layer]
+            q, k, v = block.heads(x_B1D)
+            cache.keys[layer, rows, :, at] = k[:, :, 0].float()
+            cache.values[layer, rows, :, at] = v[:, :, 0].float()
+            keys, values = cache.keys[layer, :, :, :t], cache.values[layer, :, :, :t]
+            x_B1D = x_B1D + block.attend(q, keys.to(q.dtype), values.to(q.dtype), bias)
+            x_B1D = x_B1D + block.feed(x_B1D)
+        h_BD = self.norm(x_B1D)[:, 0]
+        cache.pointer_keys_BTD[rows, at] = self.pointer_key(h_BD).float()
+        return h_BD
+
+    def action_logits(self, h_PD: Tensor, allowed_P7: Tensor) -> Tensor:
+        """Masked logits of what comes next, (P, W) float32."""
+        logits = F.linear(h_PD, self.action.weight.to(h_PD.dtype)).float() + self.action_bias
+        legal = allowed_P7[:, self.column_W] >= self.need_W
+        return logits.masked_fill(~legal, float("-inf"))
+
+    def pointer_scores(
+        self, h_PD: Tensor, action_P: Tensor, keys_PTD: Tensor, token_PN: Tensor, code_PN: Tensor,
+        allowed_PN: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """Masked logits of where an action goes, (P, N) float32.
+
+        Args:
+            h_PD: hidden states at the steps.
+            action_P: the actions.
+            keys_PTD: pointer keys of the molecules' tokens.
+            token_PN: the token that stands for each atom.
+            code_PN: what the step's token sees of each atom.
+            allowed_PN: 1 where the action may go.
+        """
+        keys_PND = keys_PTD.gather(1, token_PN[..., None].expand(-1, -1, keys_PTD.shape[-1]))
+        query_PD = self.pointer_query(h_PD) + self.pointer_action(self.action(action_P))
+        scores_PN = (keys_PND @ query_PD[..., None].to(keys_PND.dtype))[..., 0].float()
+        scores_PN = scores_PN * self.size.width**-0.5 + self.pointer_bias(code_PN)[..., 0]
+        return scores_PN.masked_fill(allowed_PN == 0, float("-inf"))
+
+    def log_prob(self, tokens: Tokens, goals: Goals) -> tuple[Tensor, Tensor]:
+        """Log-probability of each recorded step, in nats.
+
+        Returns:
+            Of the actions and of the pointers, (B, T) each; 0 where nothing is predicted.
+        """
+        h_BTD = self.forward(tokens)
+        predicted = goals.action_BT >= 0
+        action_P = goals.action_BT[predicted]
+        logits = self.action_logits(h_BTD[predicted], goals.allowed_BT7[predicted])
+        action_BT = h_BTD.new_zeros(predicted.shape, dtype=torch.float32)
+        action_BT[predicted] = logits.log_softmax(-1).gather(1, action_P[:, None])[:, 0]
+        pointed = goals.pointer_BT >= 0
+        pointer_BT = torch.zeros_like(action_BT)
+        b_P, i_P = pointed.nonzero(as_tuple=True)
+        token_PN = goals.token_of_BN[b_P]
+        where = self.pointer_scores(
+            h_BTD[b_P, i_P], goals.action_BT[b_P, i_P], self.pointer_key(h_BTD)[b_P], token_PN,
+            tokens.code_BTT[b_P, i_P].gather(1, token_PN), goals.pointer_allowed_BTN[b_P, i_P],
+        )  # fmt: skip
+        pointer_BT[pointed] = where.log_softmax(-1).gather(1, goals.pointer_BT[pointed][:, None])[:, 0]
+        return action_BT, pointer_BT
+
+
+def _requirements(vocabulary: Vocabulary, size_W: np.ndarray) -> tuple[Tensor, Tensor]:  # type: ignore[type-arg]
+    """For each action the entry of `allowed_actions` it needs and how much of it."""
+    bonds = [order for _, order in vocabulary.attachments]
+    column = [6, 3, 4, 5] + [order - 1 for order in bonds]
+    need = [1] * N_FIXED_ACTIONS + [int(n) for n in size_W[N_FIXED_ACTIONS:]]
+    return torch.tensor(column), torch.tensor(need, dtype=torch.int16)
+
+
+def to_tensors(states: States, targets: Targets) -> tuple[Tokens, Goals]:
+    """A batch of built graphs, cut to the longest of them."""
+    n, t = int(states["n_atoms"].max()), int(states["n_tokens"].max())
+    goals = Goals(
+        torch.from_numpy(targets["action"][:, :t].astype(np.int64)),
+        torch.from_numpy(targets["pointer"][:, :t].astype(np.int64)),
+        torch.from_numpy(targets["allowed"][:, :t].copy()),
+        torch.from_numpy(targets["pointer_allowed"][:, :t, :n].copy()),
+        torch.from_numpy(np.clip(states["token_of"][:, :n], 0, t - 1).astype(np.int64)),
+    )
+    return Tokens(token_features(states, 0, t), torch.from_numpy(np.tril(states["code"][:, :t, :t])).long()), goals
+
+
+def token_features(states: States, first: int, last: int) -> Tensor:
+    """Features of tokens first..last-1 of each graph, (B, last - first, 5) int64."""
+    columns = ("token_type", "token_bond", "token_kind", "token_status")
+    parts = [states[c][:, first:last].astype(np.int64) for c in columns]
+    return torch.from_numpy(np.stack([*parts, np.broadcast_to(np.arange(first, last), parts[0].shape)], -1))
+
+
+@contextlib.contextmanager
+def autocast(bfloat16: bool) -> Iterator[None]:
+    """bfloat16 matrix products on the CPU, or nothing."""
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+        yield

@@ -1,0 +1,220 @@
+"""Molecule -> units: ring systems in canonical order, and the atoms between them.
+
+An *atom type* is (atomic number, formal charge, total valence); hydrogens are what the bonds
+leave over. A *ring system* is a connected set of ring bonds, in Kekulé form. Its key is a
+canonical string in which two systems agree exactly when they can be laid atom on atom, whatever
+Kekulé form either is written in; the order of the atoms in that string is the order of the unit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rdkit import Chem, rdBase
+
+from molgen.errors import DataError
+
+MAX_RING_ATOMS = 24  # larger systems are kept as loose atoms and built one by one
+
+AtomType = tuple[int, int, int]
+_AROMATIC = 4
+
+
+@dataclass(frozen=True)
+class RingSystem:
+    """Atom types and Kekulé bonds (first, second, order) of a ring system, in canonical order."""
+
+    key: str
+    atom_types: tuple[AtomType, ...]
+    bonds: tuple[tuple[int, int, int], ...]
+
+
+@dataclass
+class EncodedMolecule:
+    """A molecule as units.
+
+    Attributes:
+        units: one entry a unit: an atom type, or a ring system.
+        bonds: (atom, atom, order) for every bond outside the ring systems; atoms are numbered
+            along the units.
+        source_atoms: for each atom along the units, its index in the RDKit molecule.
+    """
+
+    units: list[AtomType | RingSystem] = field(default_factory=list)
+    bonds: list[tuple[int, int, int]] = field(default_factory=list)
+    source_atoms: list[int] = field(default_factory=list)
+
+
+# Most ring systems come in the few atom orders that canonical SMILES give them, so the key of a
+# system in a given order is worked out once.
+_cache: dict[tuple[object, ...], tuple[RingSystem, tuple[int, ...]]] = {}
+_CACHE_LIMIT = 200_000
+
+
+def flatten(mol: Chem.Mol) -> Chem.Mol:
+    """A copy without stereo marks and isotopes, as training structures are."""
+    flat = Chem.Mol(mol)
+    Chem.RemoveStereochemistry(flat)
+    for atom in flat.GetAtoms():
+        if atom.GetIsotope():
+            atom.SetIsotope(0)
+    return flat
+
+
+def atom_type(atom: Chem.Atom) -> AtomType:
+    """The type of an atom of a sanitised molecule."""
+    return atom.GetAtomicNum(), atom.GetFormalCharge(), atom.GetTotalValence()
+
+
+def encode(mol: Chem.Mol) -> EncodedMolecule:
+    """Split a sanitised molecule into ring systems and loose atoms.
+
+    Args:
+        mol: a connected molecule without dummy atoms; stereo is ignored.
+
+    Returns:
+        Ring systems first, in the order of their first atom, then the atoms between them.
+
+    Raises:
+        DataError: more than one fragment, an unpaired electron, or a bond that is not single,
+            double or triple.
+    """
+    n_atoms = mol.GetNumAtoms()
+    kekule = Chem.Mol(mol)
+    with rdBase.BlockLogs():
+        Chem.Kekulize(kekule)
+    types: list[AtomType] = []
+    for atom in kekule.GetAtoms():
+        if atom.GetNumRadicalElectrons():
+            raise DataError("unpaired electron")
+        if not (1 <= atom.GetAtomicNum() < 64 and -3 <= atom.GetFormalCharge() <= 4):
+            raise DataError(f"atom {atom.GetSymbol()} with charge {atom.GetFormalCharge()}")
+        types.append(atom_type(atom))
+    bonds: list[tuple[int, int, int]] = []
+    ring_bonds: list[tuple[int, int, int, int]] = []
+    group = list(range(n_atoms))
+    component = list(range(n_atoms))
+    for bond in kekule.GetBonds():
+        first, second, order = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondTypeAsDouble()
+        if order not in (1.0, 2.0, 3.0):
+            raise DataError(f"bond type {bond.GetBondType()}")
+        _join(component, first, second)
+        if bond.IsInRing():
+            ring_bonds.append((first, second, int(order), _AROMATIC if bond.GetIsAromatic() else int(order)))
+            _join(group, first, second)
+        else:
+            bonds.append((first, second, int(order)))
+    if n_atoms and any(_find(component, i) != _find(component, 0) for i in range(n_atoms)):
+        raise DataError("more than one fragment")
+    return _assemble(types, bonds, ring_bonds, group)
+
+
+def _assemble(
+    types: list[AtomType],
+    bonds: list[tuple[int, int, int]],
+    ring_bonds: list[tuple[int, int, int, int]],
+    group: list[int],
+) -> EncodedMolecule:
+    systems: dict[int, list[tuple[int, int, int, int]]] = {}
+    for ring_bond in ring_bonds:
+        systems.setdefault(_find(group, ring_bond[0]), []).append(ring_bond)
+    encoded = EncodedMolecule()
+    new_index: dict[int, int] = {}
+    for system_bonds in systems.values():
+        atoms = sorted({a for first, second, _, _ in system_bonds for a in (first, second)})
+        if len(atoms) > MAX_RING_ATOMS:
+            bonds.extend(bond[:3] for bond in system_bonds)
+            continue
+        system, order = _ring_system(atoms, types, system_bonds)
+        encoded.units.append(system)
+        for position in order:
+            new_index[atoms[position]] = len(encoded.source_atoms)
+            encoded.source_atoms.append(atoms[position])
+    for index, kind in enumerate(types):
+        if index not in new_index:
+            new_index[index] = len(encoded.source_atoms)
+            encoded.source_atoms.append(index)
+            encoded.units.append(kind)
+    encoded.bonds = [(new_index[first], new_index[second], order) for first, second, order in bonds]
+    return encoded
+
+
+def _ring_system(
+    atoms: list[int], types: list[AtomType], bonds: list[tuple[int, int, int, int]]
+) -> tuple[RingSystem, tuple[int, ...]]:
+    local = {atom: i for i, atom in enumerate(atoms)}
+    local_types = tuple(types[a] for a in atoms)
+    local_bonds = tuple((local[i], local[j], order, label) for i, j, order, label in bonds)
+    cached = _cache.get((local_types, local_bonds))
+    if cached is None:
+        cached = _canonical(local_types, local_bonds)
+        if len(_cache) < _CACHE_LIMIT:
+            _cache[(local_types, local_bonds)] = cached
+    return cached
+
+
+def _canonical(
+    types: tuple[AtomType, ...], bonds: tuple[tuple[int, int, int, int], ...]
+) -> tuple[RingSystem, tuple[int, ...]]:
+    key, order = canonical_order(types, bonds)
+    rank = {old: new for new, old in enumerate(order)}
+    kekule = sorted((*sorted((rank[i], rank[j])), o) for i, j, o, _ in bonds)
+    return RingSystem(key, tuple(types[i] for i in order), tuple(kekule)), order
+
+
+def canonical_order(
+    types: tuple[AtomType, ...],
+    bonds: tuple[tuple[int, int, int, int], ...],
+    *,
+    root: int | None = None,
+) -> tuple[str, tuple[int, ...]]:
+    """A canonical string of a labelled ring graph and the order of its atoms in it.
+
+    The graph is written with dummy atoms whose isotope labels carry the atom type and the sum of
+    ring bond orders (which no choice of Kekulé form changes), so RDKit's canonicalisation sees
+    exactly the labels and nothing of the surroundings.
+
+    Args:
+        types: the atoms' types.
+        bonds: (first, second, Kekulé order, label), label 4 for aromatic.
+        root: this atom is made distinct from all others and comes first.
+
+    Returns:
+        The string, and the old index of each atom in the new order.
+    """
+    order_sum = [0] * len(types)
+    for first, second, order, _ in bonds:
+        order_sum[first] += order
+        order_sum[second] += order
+    editable = Chem.RWMol()
+    for index, (number, charge, valence) in enumerate(types):
+        atom = Chem.Atom(0)
+        # Isotopes are 16 bits wide: 6 bits element, 3 charge, 3 valence, 3 ring bonds, 1 root.
+        label = ((number * 8 + charge + 3) * 8 + valence) * 8 + order_sum[index]
+        atom.SetIsotope(2 * label + (index == root))
+        atom.SetNoImplicit(True)
+        editable.AddAtom(atom)
+    kinds = {
+        1: Chem.BondType.SINGLE,
+        2: Chem.BondType.DOUBLE,
+        3: Chem.BondType.TRIPLE,
+        _AROMATIC: Chem.BondType.QUADRUPLE,
+    }
+    for first, second, _, label in bonds:
+        editable.AddBond(first, second, kinds[label])
+    mol = editable.GetMol()
+    Chem.FastFindRings(mol)
+    key = Chem.MolToSmiles(mol, rootedAtAtom=-1 if root is None else root)
+    order_text = mol.GetProp("_smilesAtomOutputOrder")
+    return key, tuple(int(i) for i in order_text.strip("[],").split(","))
+
+
+def _find(parent: list[int], item: int) -> int:
+    while parent[item] != item:
+        parent[item] = parent[parent[item]]
+        item = parent[item]
+    return item
+
+
+def _join(parent: list[int], first: int, second: int) -> None:
+    parent[_find(parent, first)] = _find(parent, second)

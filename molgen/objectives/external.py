@@ -1,0 +1,309 @@
+"""A user's own scorer: a program, a web service or a Python function.
+
+All three take a batch of SMILES and give one number, or None for "not scored", per molecule.
+Programs and services speak JSON: `{"smiles": ["CCO", ...]}` there, `{"scores": [1.5, ...]}` back,
+in the same order, null for a molecule that was not scored.
+
+A batch whose answer cannot be used is tried again a bounded number of times. Then its molecules
+get NaN with the reason, and the other batches go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import math
+import numbers
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molgen.config.objective import CommandComponent, HttpComponent, PythonComponent
+from molgen.errors import ConfigError
+from molgen.objectives.command import Command, CommandError
+
+ExternalComponent = CommandComponent | HttpComponent | PythonComponent
+
+_FIRST_PAUSE_S = 0.2  # before a request is repeated; doubled each time
+_LONGEST_PAUSE_S = 10.0
+
+
+class BatchError(Exception):
+    """A batch has no usable answer; the message becomes the reason of its molecules."""
+
+
+class Oracle(Protocol):
+    """What scores a batch; repeats a failed batch as often as its config allows."""
+
+    def ask(self, smiles: list[str]) -> list[float | None]:
+        """One finite number or NaN per molecule, None for "not scored"; BatchError on failure."""
+
+    def close(self) -> None:
+        """Let go of processes and connections."""
+
+
+@dataclass(frozen=True)
+class ExternalScores:
+    """Answers for n molecules.
+
+    Attributes:
+        values: float64, shape (n,); NaN where there is no score.
+        reasons: '' where there is one, else why not.
+        any_failed: Whether a whole batch had no usable answer after its repeats.
+    """
+
+    values: NDArray[np.float64]
+    reasons: list[str]
+    any_failed: bool
+
+
+def make_oracle(component: ExternalComponent) -> Oracle:
+    """Connect a component to its scorer.
+
+    Raises:
+        ConfigError: The program or the function does not exist. Whether it answers shows with the
+            first batch.
+    """
+    match component:
+        case CommandComponent():
+            return CommandOracle(component)
+        case HttpComponent():
+            return HttpOracle(component)
+        case PythonComponent():
+            return PythonOracle(component)
+
+
+def score_batches(oracle: Oracle, smiles: Sequence[str], *, batch_size: int) -> ExternalScores:
+    """Ask for every molecule, in batches in the given order.
+
+    A molecule that occurs twice, or '' for "no molecule", costs no second call.
+    """
+    scores: dict[str, tuple[float, str]] = {"": (math.nan, "")}
+    unique = [s for s in dict.fromkeys(smiles) if s]
+    any_failed = False
+    for start in range(0, len(unique), batch_size):
+        batch = unique[start : start + batch_size]
+        try:
+            answers = oracle.ask(batch)
+        except BatchError as error:
+            any_failed = True
+            scores.update((s, (math.nan, str(error))) for s in batch)
+            continue
+        scores.update((s, _score(answer)) for s, answer in zip(batch, answers, strict=True))
+    return ExternalScores(
+        np.array([scores[s][0] for s in smiles], np.float64),
+        [scores[s][1] for s in smiles],
+        any_failed,
+    )
+
+
+def _score(answer: float | None) -> tuple[float, str]:
+    if answer is None:
+        return math.nan, "the scorer gave no score"
+    if not math.isfinite(answer):
+        return math.nan, f"the scorer answered {answer}, which is no score"
+    return answer, ""
+
+
+def checked_scores(answers: Sequence[Any], n_asked: int) -> list[float | None]:
+    """The scores as floats; BatchError where their number or type is wrong."""
+    if len(answers) != n_asked:
+        raise BatchError(f"the scorer answered {len(answers)} scores for {n_asked} molecules")
+    return [_as_float(answer) for answer in answers]
+
+
+def _as_float(answer: Any) -> float | None:
+    if answer is None:
+        return None
+    # A truth value is an int in Python but no score.
+    if isinstance(answer, bool) or not isinstance(answer, numbers.Real):
+        raise BatchError(f"the scorer answered {shortened(repr(answer))} where a number belongs")
+    try:
+        return float(answer)
+    except OverflowError:
+        return math.inf
+
+
+def decoded_scores(text: bytes, n_asked: int) -> list[float | None]:
+    """Read the scores out of a JSON answer; BatchError where it is none."""
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        said = shortened(text.decode(errors="replace").strip())
+        raise BatchError(f"the scorer answered {said!r} where JSON belongs") from None
+    if not isinstance(answer, dict) or not isinstance(answer.get("scores"), list):
+        said = shortened(json.dumps(answer))
+        raise BatchError(f'the scorer answered {said} without a list "scores"')
+    return checked_scores(answer["scores"], n_asked)
+
+
+def encoded_smiles(smiles: Sequence[str]) -> bytes:
+    """The question as one line of JSON."""
+    return json.dumps({"smiles": list(smiles)}).encode() + b"\n"
+
+
+def longest_answer(n_asked: int) -> int:
+    """Bytes that an answer may have; a number needs about 20, and room is left for extras."""
+    return 1_000_000 + 1000 * n_asked
+
+
+def shortened(text: str, limit: int = 80) -> str:
+    """The text on one line, cut to `limit` characters."""
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+class CommandOracle:
+    """Keeps a program running and talks to it in JSON lines; restarts it after a failure."""
+
+    def __init__(self, component: CommandComponent) -> None:
+        self._component = component
+        self._command = Command(component.command, component.name)
+
+    def ask(self, smiles: list[str]) -> list[float | None]:
+        """See `Oracle`."""
+        n_attempts = 1 + self._component.max_restarts
+        attempt = 1
+        while True:
+            try:
+                line = self._command.ask(
+                    encoded_smiles(smiles),
+                    timeout_s=self._component.timeout_s,
+                    max_bytes=longest_answer(len(smiles)),
+                )
+                return decoded_scores(line, len(smiles))
+            except BaseException as error:
+                # Its next answer could belong to this question: never ask the same process again.
+                said = self._command.kill()
+                if not isinstance(error, CommandError | BatchError):
+                    raise
+                if attempt == n_attempts:
+                    words = f"{error} (attempt {attempt} of {n_attempts})"
+                    if said:
+                        words += f"; its standard error ends: {shortened(said[-200:], 200)}"
+                    raise BatchError(words) from None
+            attempt += 1
+
+    def close(self) -> None:
+        """End the program: first by closing its standard input, then by force."""
+        self._command.close()
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as a GET without its body, maybe at another host."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+class HttpOracle:
+    """Posts batches to a web service."""
+
+    def __init__(self, component: HttpComponent) -> None:
+        self._component = component
+        self._opener = urllib.request.build_opener(_NoRedirects)
+
+    def ask(self, smiles: list[str]) -> list[float | None]:
+        """See `Oracle`."""
+        n_attempts = 1 + self._component.max_retries
+        attempt = 1
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return decoded_scores(self._post(smiles), len(smiles))
+            except (OSError, HTTPException, BatchError) as error:
+                reason, passing = _http_fault(error)
+                if not passing or attempt == n_attempts:
+                    raise BatchError(f"{reason} (attempt {attempt} of {n_attempts})") from None
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            attempt += 1
+
+    def _post(self, smiles: Sequence[str]) -> bytes:
+        request = urllib.request.Request(
+            self._component.url,
+            data=encoded_smiles(smiles),
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+        )
+        # urllib's timeout bounds each wait; the deadline bounds an answer that only drips.
+        deadline = time.monotonic() + self._component.timeout_s
+        limit = longest_answer(len(smiles))
+        body = bytearray()
+        with self._opener.open(request, timeout=self._component.timeout_s) as response:
+            while chunk := response.read1(65536):
+                body += chunk
+                if len(body) > limit:
+                    raise BatchError(f"the scorer's answer is longer than {limit} bytes")
+                if time.monotonic() > deadline:
+                    raise TimeoutError
+        return bytes(body)
+
+    def close(self) -> None:
+        """Nothing is kept open between batches."""
+
+
+def _http_fault(error: Exception) -> tuple[str, bool]:
+    """What went wrong, and whether it may be gone in a moment."""
+    match error:
+        case urllib.error.HTTPError(code=status):
+            said = ""
+            with error, contextlib.suppress(OSError, HTTPException):
+                said = shortened(error.read(500).decode(errors="replace"))
+            words = f"the service answered status {status}" + (f": {said}" if said else "")
+            return words, status in (408, 425, 429) or status >= 500
+        case TimeoutError() | urllib.error.URLError(reason=TimeoutError()):
+            return "the service did not answer in time", True
+        case BatchError():
+            return str(error), True
+        case _:
+            return f"cannot reach the service: {getattr(error, 'reason', error)}", True
+
+
+class PythonOracle:
+    """Calls a user's function in this process."""
+
+    def __init__(self, component: PythonComponent) -> None:
+        self._function = _import_function(component)
+        self._name = component.function
+
+    def ask(self, smiles: list[str]) -> list[float | None]:
+        """See `Oracle`."""
+        try:
+            answers = list(self._function(list(smiles)))
+        except Exception as error:  # the user's code may raise anything
+            said = shortened(f"{type(error).__name__}: {error}", 200)
+            raise BatchError(f"{self._name} raised {said}") from error
+        return checked_scores(answers, len(smiles))
+
+    def close(self) -> None:
+        """Nothing is kept open between batches."""
+
+
+def _import_function(component: PythonComponent) -> Callable[[list[str]], Any]:
+    """Import `package.module:function`; the working directory is searched last."""
+    module_name, _, function_name = component.function.partition(":")
+    where = f"component {component.name!r}: function {component.function!r}"
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # importing runs the user's code
+        raise ConfigError(
+            f"{where}: importing {module_name} raised {type(error).__name__}: {error}; install the "
+            "module, or start molgen in the folder that holds it"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise ConfigError(f"{where}: {module_name} has no function {function_name!r}")
+    found: Callable[[list[str]], Any] = function
+    return found

@@ -1,0 +1,1 @@
+"""Workers, checkpoints and the mirror in MLflow."""

@@ -1,0 +1,385 @@
+"""Workers behind one small interface: in this process, in processes beside it, or on Ray.
+
+A pool is a recipe for workers (`make_worker`); a call names the pool, the method and its
+arguments, and gives the same result on whichever worker it runs. Every call runs with one thread
+of torch, BLAS and OpenMP, so that sums are rounded alike everywhere. Workers that have a `close`
+method get it called at the end.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing as mp
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future as StdFuture
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
+
+from molgen.config.campaign import LocalExecutorConfig, RayExecutorConfig
+from molgen.errors import MolgenError
+
+MAX_ATTEMPTS = 3  # times a call is sent before the death of its workers becomes an error
+_CLOSE_TIME_S = 5.0  # for calls under way and for workers' own close()
+_WATCH_INTERVAL_S = 0.5
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+_Queue = queue.SimpleQueue[tuple[bytes, StdFuture[Any]] | None]
+
+
+@dataclass(frozen=True)
+class WorkerPool:
+    """A kind of worker; `make_worker` must be picklable.
+
+    Ray starts `n_workers` of it and gives each `n_cpus` and `n_gpus`. The local executors ignore
+    the three: each of their processes has one worker of every pool.
+    """
+
+    name: str
+    make_worker: Callable[[], Any]
+    n_workers: int
+    n_cpus: float = 1.0
+    n_gpus: float = 0.0
+
+
+class Future(Protocol):
+    """An answer that may still be on its way."""
+
+    def result(self) -> Any:
+        """Wait; return the call's result or raise what it raised."""
+
+
+class Executor(Protocol):
+    """Runs calls on pools of workers."""
+
+    def submit(self, pool: str, method: str, *args: Any) -> Future:
+        """Send a call; blocks while `max_inflight` calls are under way."""
+
+    def close(self) -> None:
+        """End the workers; calls still under way are given up."""
+
+
+class WorkerDiedError(MolgenError):
+    """A call killed every worker it was sent to; the run can be resumed."""
+
+    exit_code = 3
+
+
+class WorkerTracebackError(Exception):
+    """The traceback of an exception in another process, as its cause."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def make_executor(
+    config: LocalExecutorConfig | RayExecutorConfig, pools: Sequence[WorkerPool]
+) -> Executor:
+    """The executor that a config asks for; its workers are built when they are first needed.
+
+    Raises:
+        ConfigError: Ray cannot be reached or lacks the CPUs or GPUs asked for.
+    """
+    if isinstance(config, RayExecutorConfig):
+        from molgen.runtime.ray_executor import make_ray_executor
+
+        return make_ray_executor(config, pools)
+    if config.n_workers == 1:
+        return InlineExecutor(pools)
+    recipe = pickle.dumps({pool.name: pool.make_worker for pool in pools})
+    slots = [ProcessSlot(recipe) for _ in range(config.n_workers)]
+    return QueueExecutor({tuple(p.name for p in pools): slots}, max_inflight=config.max_inflight)
+
+
+# ------------------------------------------------------------------ what runs beside the workers
+
+
+class WorkerHost:
+    """One worker of every pool, each built at its first call."""
+
+    def __init__(self, makers: dict[str, Callable[[], Any]]) -> None:
+        self._makers = makers
+        self._workers: dict[str, Any] = {}
+
+    def call(self, pool: str, method: str, args: Sequence[Any]) -> Any:
+        """Run one call with one thread."""
+        with _one_thread():
+            try:
+                if pool not in self._workers:
+                    self._workers[pool] = self._makers[pool]()
+                return getattr(self._workers[pool], method)(*args)
+            except SystemExit as error:  # a user's scorer must not end the run in silence
+                raise RuntimeError(f"the worker called {error!r}") from error
+
+    def close(self) -> None:
+        """Close the workers that can be closed."""
+        for worker in self._workers.values():
+            if hasattr(worker, "close"):
+                worker.close()
+        self._workers.clear()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread of every numerical library that is loaded, as before afterwards."""
+    from threadpoolctl import threadpool_limits
+
+    torch = sys.modules.get("torch")
+    n_threads = torch.get_num_threads() if torch else None
+    with threadpool_limits(limits=1):
+        if torch:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(n_threads)
+
+
+def run_call(host: WorkerHost, pool: str, method: str, args: Sequence[Any]) -> bytes:
+    """Run a call far from the driver; the outcome, pickled, is for `open_outcome`."""
+    try:
+        return pickle.dumps((host.call(pool, method, args), None, ""))
+    except Exception as error:
+        text = traceback.format_exc()
+        try:
+            outcome = pickle.dumps((None, error, text))
+            pickle.loads(outcome)  # our own bytes; some exceptions cannot be rebuilt
+            return outcome
+        except Exception:
+            return pickle.dumps((None, RuntimeError(f"{type(error).__name__}: {error}"), text))
+
+
+def open_outcome(outcome: bytes) -> Any:
+    """The result of a far call; what it raised is raised again, the traceback text as cause."""
+    value, error, text = pickle.loads(outcome)  # written by our own worker
+    if error is not None:
+        raise error from WorkerTracebackError(text)
+    return value
+
+
+# -------------------------------------------------------------------------- in the driver itself
+
+
+class _Done:
+    """The outcome of a call that has already run."""
+
+    def __init__(self, value: Any, error: Exception | None) -> None:
+        self._value, self._error = value, error
+
+    def result(self) -> Any:
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+
+class InlineExecutor:
+    """Runs each call at once, in the driver's process."""
+
+    def __init__(self, pools: Sequence[WorkerPool]) -> None:
+        """Build nothing yet."""
+        # A worker that loads torch within its first call would run that call with many threads.
+        import torch  # noqa: F401
+
+        self._host = WorkerHost({pool.name: pool.make_worker for pool in pools})
+
+    def submit(self, pool: str, method: str, *args: Any) -> Future:
+        """Run the call now; its exception waits for `result`."""
+        try:
+            return _Done(self._host.call(pool, method, args), None)
+        except Exception as error:
+            return _Done(None, error)
+
+    def close(self) -> None:
+        """Close the workers."""
+        self._host.close()
+
+
+# --------------------------------------------------------------------------- beside the driver
+
+
+class Slot(Protocol):
+    """A place for one worker process, which is replaced when it dies."""
+
+    how_it_died: str
+
+    def ask(self, call: bytes) -> bytes | None:
+        """Send a call to the process, starting one if need be; None if the process died."""
+
+    def close(self) -> None:
+        """Let the process close its workers and end; called by the thread that asks."""
+
+    def kill(self) -> None:
+        """End the process at once, whatever it does; called by any thread."""
+
+
+class QueueExecutor:
+    """Hands calls to slots through queues.
+
+    A thread for each slot takes calls from its queue one at a time, so a call that kills its
+    process takes no other call with it. It is sent `MAX_ATTEMPTS` times in all.
+    """
+
+    def __init__(self, slots: Mapping[tuple[str, ...], Sequence[Slot]], *, max_inflight: int,
+                 on_close: Callable[[], None] | None = None) -> None:
+        """Serve the pools of each key by the slots beside it; `on_close` is called at the end."""
+        self._places = threading.BoundedSemaphore(max_inflight)
+        self._closed = threading.Event()
+        self._on_close = on_close
+        self._queues: dict[str, _Queue] = {}
+        self._slots: list[Slot] = []
+        self._threads: list[threading.Thread] = []
+        for pools, group in slots.items():
+            calls: _Queue = queue.SimpleQueue()
+            self._queues.update(dict.fromkeys(pools, calls))
+            for slot in group:
+                self._slots.append(slot)
+                self._threads.append(
+                    threading.Thread(target=self._serve, args=(calls, slot), daemon=True)
+                )
+        for thread in self._threads:
+            thread.start()
+        # Without this, threads would replace the processes that the interpreter ends at its exit.
+        atexit.register(self.close)
+
+    def submit(self, pool: str, method: str, *args: Any) -> Future:
+        """Queue a call; blocks while `max_inflight` calls are unfinished."""
+        calls = self._queues[pool]
+        call = pickle.dumps((pool, method, args))
+        self._places.acquire()
+        if self._closed.is_set():
+            self._places.release()
+            raise RuntimeError("the executor is closed")
+        future: StdFuture[Any] = StdFuture()
+        calls.put((call, future))
+        return future
+
+    def close(self) -> None:
+        """Let idle processes close their workers; those that are busy are killed after 5 s."""
+        atexit.unregister(self.close)
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        for calls in set(self._queues.values()):
+            for _ in self._threads:
+                calls.put(None)
+        deadline = time.monotonic() + _CLOSE_TIME_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        while any(thread.is_alive() for thread in self._threads):
+            for slot, thread in zip(self._slots, self._threads, strict=True):
+                if thread.is_alive():
+                    slot.kill()
+                    thread.join(0.1)
+        if self._on_close is not None:
+            self._on_close()
+
+    def _serve(self, calls: _Queue, slot: Slot) -> None:
+        """Serve calls until the executor is closed."""
+        # The kernel then hands Ctrl-C to the main thread, and the children inherit the mask.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        while (item := calls.get()) is not None:
+            call, future = item
+            try:
+                future.set_result(open_outcome(self._ask(slot, call)))
+            except Exception as error:
+                future.set_exception(error)
+            self._places.release()
+        slot.close()
+
+    def _ask(self, slot: Slot, call: bytes) -> bytes:
+        for _ in range(MAX_ATTEMPTS):
+            if self._closed.is_set():
+                break
+            outcome = slot.ask(call)
+            if outcome is not None:
+                return outcome
+        if self._closed.is_set():
+            raise RuntimeError("the executor was closed before the call was answered")
+        raise WorkerDiedError(
+            f"a worker process died {MAX_ATTEMPTS} times on the same call ({slot.how_it_died}); "
+            "look for lack of memory (executor.n_workers, shard sizes) or a crash of a native "
+            "library in a scorer, then resume the run"
+        )
+
+
+class ProcessSlot:
+    """A spawned process with one worker of every pool.
+
+    Ctrl-C reaches the driver alone; a process whose driver has gone ends by itself.
+    """
+
+    def __init__(self, recipe: bytes) -> None:
+        """Keep the recipe; the process starts with the first call."""
+        self.how_it_died = ""
+        self._recipe = recipe
+        self._child: BaseProcess | None = None
+        self._pipe: Connection | None = None
+
+    def ask(self, call: bytes) -> bytes | None:
+        """See `Slot`."""
+        if self._child is None or self._pipe is None:
+            context = mp.get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            self._child = context.Process(
+                target=_child_main, args=(theirs, self._recipe, os.getpid()), daemon=True
+            )
+            self._child.start()
+            theirs.close()
+        try:
+            self._pipe.send_bytes(call)
+            # A grandchild may hold the pipe open after the child's death: watch the child too.
+            wait([self._pipe, self._child.sentinel])
+            if self._pipe.poll():
+                return self._pipe.recv_bytes()
+        except (EOFError, OSError):
+            pass
+        self._child.join()
+        code = self._child.exitcode or 0
+        self.how_it_died = f"signal {-code}" if code < 0 else f"exit code {code}"
+        self._pipe.close()
+        self._child = self._pipe = None
+        return None
+
+    def close(self) -> None:
+        """See `Slot`."""
+        if self._child is not None and self._pipe is not None:
+            self._pipe.close()
+            self._child.join()
+
+    def kill(self) -> None:
+        """See `Slot`."""
+        if (child := self._child) is not None:
+            child.kill()
+
+
+def _child_main(connection: Connection, recipe: bytes, driver: int) -> None:
+    """Answer calls until the driver closes the pipe or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.update(ONE_THREAD)  # before numpy and torch are loaded
+    threading.Thread(target=_die_with, args=(driver,), daemon=True).start()
+    host = WorkerHost(pickle.loads(recipe))  # pickled by our own driver
+    while True:
+        try:
+            pool, method, args = pickle.loads(connection.recv_bytes())
+        except (EOFError, OSError):
+            break
+        connection.send_bytes(run_call(host, pool, method, args))
+    host.close()
+
+
+def _die_with(driver: int) -> None:
+    """End this process, whatever it is doing, soon after its driver has ended."""
+    while os.getppid() == driver:
+        time.sleep(_WATCH_INTERVAL_S)
+    os._exit(1)

@@ -1,0 +1,216 @@
+"""The policy learns from what was scored.
+
+The aim is the distribution proportional to prior(molecule) * exp(sigma * reward). On a building
+sequence, `gap = log prior + sigma * reward - log policy` is the same number for all sequences
+exactly when the policy has reached it, so the loss is the variance of the gap within a batch
+(Richter et al. 2020, https://arxiv.org/abs/2010.10436; its use with a pretrained reference:
+https://arxiv.org/abs/2405.20971). Sequences are drawn afresh from each molecule at every update,
+so a molecule teaches every order in which it can be built.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from rdkit import Chem
+from safetensors.torch import load, save
+from torch import Tensor
+
+from molgen.config.campaign import LearningConfig
+from molgen.generator.likelihood import log_prob_of_orders
+from molgen.generator.network import Goals, GraphTransformer, Tokens, autocast, to_tensors
+from molgen.generator.prompts import Prompt
+from molgen.generator.weights import network_state
+from molgen.graphs.encoding import encode
+from molgen.graphs.orders import Plan, draw_order, expand, new_plan, new_targets
+from molgen.graphs.state import KEPT, KEPT_MARKED, new_states
+
+_CLIP_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A scored molecule to learn from."""
+
+    smiles: str
+    scaffold: str
+    reward: float
+    prompt: int
+
+
+class Policy:
+    """The network that proposes, beside the prior that it started from."""
+
+    def __init__(
+        self, prior: GraphTransformer, config: LearningConfig, prompts: Sequence[Prompt], seed: int
+    ) -> None:
+        self.prior, self.network = prior, copy.deepcopy(prior)
+        self._config, self._prompts, self._seed = config, prompts, seed
+        self._optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
+        self._plans: dict[tuple[str, int], Plan | None] = {}
+        self.version = 0
+
+    def learn(self, fresh: Sequence[Lesson], best: Sequence[Lesson]) -> dict[str, float]:
+        """A round's updates, half of each batch fresh molecules, half replay of the best.
+
+        Args:
+            fresh: scored in this round.
+            best: scored so far, best first; the replay is chosen from them.
+
+        Returns:
+            `loss` (nats squared) and `gap_to_prior` (mean log policy - log prior on the batches,
+            nats); empty where there was nothing to learn from.
+        """
+        self.version += 1
+        rng = np.random.default_rng([self._seed, self.version, 2])
+        fresh = [m for m in fresh if self._plan(m) is not None]
+        replay = [m for m in self._replay(best) if self._plan(m) is not None]
+        if len(fresh) + len(replay) < 2:
+            return {}
+        torch.set_num_threads(self._config.n_threads)
+        order = rng.permutation(len(fresh))
+        n_fresh = self._config.batch_size // 2
+        losses, gaps = [], []
+        for update in range(self._config.n_updates):
+            first = update * n_fresh
+            chosen = [fresh[order[(first + i) % len(fresh)]] for i in range(min(n_fresh, len(fresh)))]
+            chosen += _by_rank(replay, self._config.batch_size - len(chosen), rng)
+            loss, gap = self._update(chosen, rng)
+            losses.append(loss)
+            gaps.append(gap)
+        return {"loss": float(np.mean(losses)), "gap_to_prior": float(np.mean(gaps))}
+
+    def _update(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> tuple[float, float]:
+        tokens, goals = self._draw(lessons, rng)
+        reward_B = torch.tensor([m.reward for m in lessons], dtype=torch.float32)
+        with autocast(True):
+            with torch.no_grad():
+                prior_B = log_prob_of_orders(self.prior, tokens, goals)
+            policy_B = log_prob_of_orders(self.network, tokens, goals)
+        gap_B = prior_B + self._config.sigma * reward_B - policy_B
+        loss = gap_B.var()
+        self._optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
+        self._optimiser.step()
+        return float(loss.detach()), float((policy_B.detach() - prior_B).mean())
+
+    def _draw(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> tuple[Tokens, Goals]:
+        states, targets = new_states(len(lessons)), new_targets(len(lessons))
+        for b, lesson in enumerate(lessons):
+            plan = self._plan(lesson)
+            assert plan is not None, "lessons without a plan are dropped before"
+            plan["rng"] = rng.integers(2**63)
+            draw_order(
+                states[b], plan, self.prior.tables, self.prior.size.max_atoms, targets[b], False
+            )
+        return to_tensors(states, targets)
+
+    def _replay(self, best: Sequence[Lesson]) -> list[Lesson]:
+        seen: Counter[str] = Counter()
+        chosen = []
+        for lesson in best:
+            seen[lesson.scaffold] += 1
+            if seen[lesson.scaffold] <= self._config.max_per_scaffold:
+                chosen.append(lesson)
+            if len(chosen) == self._config.replay_size:
+                break
+        return chosen
+
+    def _plan(self, lesson: Lesson) -> Plan | None:
+        """The molecule in the vocabulary's numbers; None where it cannot be expressed."""
+        key = (lesson.smiles, lesson.prompt)
+        if key not in self._plans:
+            prompt = self._prompts[lesson.prompt] if lesson.prompt >= 0 else None
+            self._plans[key] = make_plan(lesson.smiles, prompt, self.prior)
+        return self._plans[key]
+
+    def weights(self) -> bytes:
+        """The policy's weights, for workers; exact."""
+        return save(network_state(self.network))
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint must hold beside `version`."""
+        tensors = {f"network.{k}": v for k, v in network_state(self.network).items()}
+        for number, entry in self._optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{k}": v for k, v in entry.items()}
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor], version: int) -> None:
+        """Go on from a checkpoint."""
+        self.version = version
+        network = {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}
+        self.network.load_state_dict(network)
+        entries: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("optimiser."):
+                _, number, key = name.split(".", 2)
+                entries.setdefault(int(number), {})[key] = value
+        loaded = self._optimiser.state_dict()
+        loaded["state"] = entries
+        self._optimiser.load_state_dict(loaded)
+
+
+def read_weights(weights: bytes) -> dict[str, Tensor]:
+    """What `Policy.weights` wrote."""
+    return load(weights)
+
+
+def _by_rank(
+    replay: Sequence[Lesson], n: int, rng: np.random.Generator
+) -> list[Lesson]:
+    """n lessons drawn with weights 1 / (rank + 1% of the size), so the best come oftenest."""
+    if not replay or n <= 0:
+        return []
+    weight: npt.NDArray[np.float64] = 1.0 / (0.01 * len(replay) + np.arange(1, len(replay) + 1))
+    return [replay[i] for i in rng.choice(len(replay), size=n, p=weight / weight.sum())]
+
+
+def make_plan(smiles: str, prompt: Prompt | None, network: GraphTransformer) -> Plan | None:
+    """A molecule ready for `draw_order`, its prompt's atoms kept.
+
+    Returns:
+        None where the vocabulary lacks an atom type or the prompt's core is not found.
+    """
+    mol = Chem.MolFromSmiles(smiles)
+    encoded = encode(mol)
+    numbers = network.vocabulary.units(encoded)
+    if numbers is None or len(encoded.source_atoms) > network.size.max_atoms:
+        return None
+    plan = new_plan()
+    expand(plan, numbers[0].astype(np.uint16), numbers[1].astype(np.uint8), network.tables)
+    if prompt is None:
+        return plan
+    place = {atom: i for i, atom in enumerate(encoded.source_atoms)}
+    core = _find_core(mol, prompt)
+    if core is None:
+        return None
+    kind = KEPT_MARKED if prompt.n_points else KEPT
+    for atom in core:
+        plan["kept"][place[atom]] = kind
+    if prompt.n_points:
+        for atom in core:
+            a = place[atom]
+            for c in range(int(plan["n_atoms"])):
+                if plan["kept"][c] == 0 and plan["bond"][a, c]:
+                    plan["mark"][a, plan["bond"][a, c]] += 1
+    return plan
+
+
+def _find_core(mol: Chem.Mol, prompt: Prompt) -> tuple[int, ...] | None:
+    """The first match of the core whose open atoms are the prompt's attachment points."""
+    for match in mol.GetSubstructMatches(prompt.core, uniquify=False, maxMatches=200):
+        inside = set(match)
+        outside = [
+            sum(n.GetIdx() not in inside for n in mol.GetAtomWithIdx(i).GetNeighbors())
+            for i in match
+        ]
+        if not prompt.n_points or outside == [sum(m) for m in prompt.marks]:
+            return tuple(match)
+    return None

@@ -1,0 +1,22 @@
+"""Every error a user of `property_models` can cause.
+
+    PropertyModelError          one clear line, no traceback
+    ├── DataError               a table, a data folder or an endpoint name is missing or wrong
+    └── ModelFileError          a predictor folder, its weights or its card is missing or broken
+
+A message says what is wrong, where (file and key or row), and what to do.
+"""
+
+from __future__ import annotations
+
+
+class PropertyModelError(Exception):
+    """A fault that the user can mend; shown as one line."""
+
+
+class DataError(PropertyModelError):
+    """A table, a data folder or an endpoint name is missing or wrong."""
+
+
+class ModelFileError(PropertyModelError):
+    """A predictor folder, its weights or its card is missing or broken."""

@@ -1,0 +1,117 @@
+"""Metrics of predictions against measurements, with bootstrap intervals.
+
+All functions take arrays of shape (n,) without NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+Array = NDArray[np.float64]
+
+
+def rmse(measured: Array, predicted: Array) -> float:
+    """Root mean squared error, in the unit of the endpoint; lower is better."""
+    return float(np.sqrt(np.mean((measured - predicted) ** 2)))
+
+
+def mae(measured: Array, predicted: Array) -> float:
+    """Mean absolute error, in the unit of the endpoint; lower is better."""
+    return float(np.mean(np.abs(measured - predicted)))
+
+
+def r2(measured: Array, predicted: Array) -> float:
+    """Coefficient of determination; NaN where the measurements do not vary."""
+    total = float(np.sum((measured - measured.mean()) ** 2))
+    return 1.0 - float(np.sum((measured - predicted) ** 2)) / total if total > 0 else float("nan")
+
+
+def spearman(measured: Array, predicted: Array) -> float:
+    """Spearman's rank correlation; NaN where one side does not vary."""
+    x, y = rankdata(measured), rankdata(predicted)
+    if x.std() == 0 or y.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def auroc(measured: Array, predicted: Array) -> float:
+    """Area under the ROC curve (ties count half); NaN where only one class is present."""
+    n_positive = int(measured.sum())
+    n_negative = len(measured) - n_positive
+    if n_positive == 0 or n_negative == 0:
+        return float("nan")
+    ranks = rankdata(predicted)
+    above = float(ranks[measured == 1].sum()) - n_positive * (n_positive + 1) / 2
+    return above / (n_positive * n_negative)
+
+
+def auprc(measured: Array, predicted: Array) -> float:
+    """Average precision, the area under the precision-recall curve; NaN without positives."""
+    from sklearn.metrics import average_precision_score
+
+    if measured.sum() == 0:
+        return float("nan")
+    return float(average_precision_score(measured, predicted))
+
+
+def brier(measured: Array, predicted: Array) -> float:
+    """Brier score, the mean squared error of probabilities; lower is better."""
+    return float(np.mean((measured - predicted) ** 2))
+
+
+def ece(measured: Array, predicted: Array, n_bins: int = 10) -> float:
+    """Expected calibration error over equally filled bins; lower is better."""
+    order = np.argsort(predicted, kind="stable")
+    error = 0.0
+    for rows in np.array_split(order, n_bins):
+        if len(rows):
+            error += len(rows) * abs(float(measured[rows].mean() - predicted[rows].mean()))
+    return error / len(measured)
+
+
+def coverage(measured: Array, low: Array, high: Array) -> float:
+    """Share of measurements inside their interval."""
+    return float(np.mean((measured >= low) & (measured <= high)))
+
+
+REGRESSION: dict[str, Callable[[Array, Array], float]] = {
+    "rmse": rmse,
+    "mae": mae,
+    "r2": r2,
+    "spearman": spearman,
+}
+CLASSIFICATION: dict[str, Callable[[Array, Array], float]] = {
+    "auroc": auroc,
+    "auprc": auprc,
+    "brier": brier,
+    "ece": ece,
+}
+
+
+def metrics(task: str, measured: Array, predicted: Array) -> dict[str, float]:
+    """All metrics of a task kind ('regression' or 'classification')."""
+    chosen = REGRESSION if task == "regression" else CLASSIFICATION
+    return {name: function(measured, predicted) for name, function in chosen.items()}
+
+
+def bootstrap_intervals(
+    task: str, measured: Array, predicted: Array, *, rng: np.random.Generator, n_samples: int = 200
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile bootstrap intervals of all metrics of a task kind.
+
+    The interval reflects which compounds happened to be in the set, not training noise.
+    """
+    draws: dict[str, list[float]] = {}
+    for _ in range(n_samples):
+        rows = rng.integers(0, len(measured), len(measured))
+        for name, value in metrics(task, measured[rows], predicted[rows]).items():
+            draws.setdefault(name, []).append(value)
+    return {
+        name: (float(np.nanquantile(values, 0.025)), float(np.nanquantile(values, 0.975)))
+        for name, values in draws.items()
+        if not np.all(np.isnan(values))
+    }

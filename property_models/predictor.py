@@ -1,0 +1,212 @@
+"""Predict endpoints of molecules with trained predictors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from property_models.calibration import ConformalIntervals
+from property_models.domain import nearest
+from property_models.endpoints import Endpoint, did_you_mean
+from property_models.ensemble import mean_score, member_scores
+from property_models.errors import DataError, ModelFileError
+from property_models.features import Features, featurise
+from property_models.molecules import Molecule, standardise_all
+from property_models.store import CARD_FILE, ModelCard, Parts, endpoint_of, load
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+
+CHUNK = 512  # molecules featurised at once: bounds memory, does not change results
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictions of n molecules; NaN and a reason where there is none.
+
+    Attributes:
+        value: float64, shape (n,), in the endpoint's unit (regression) or the calibrated
+            probability of the positive class (classification).
+        low: Lower end of the 90 % interval (regression) or Venn-Abers p0 (classification).
+        high: Upper end, or Venn-Abers p1.
+        in_domain: bool, shape (n,); False where not predictable.
+        neighbour_similarity: ECFP4 Tanimoto similarity to the nearest training compound.
+        neighbour_value: Measured value of that compound.
+        neighbour_inchikey: First block of its InChIKey; '' where there is none.
+        reasons: '' where fine, else why there is no prediction.
+    """
+
+    value: Array
+    low: Array
+    high: Array
+    in_domain: NDArray[np.bool_]
+    neighbour_similarity: Array
+    neighbour_value: Array
+    neighbour_inchikey: list[str]
+    reasons: list[str]
+
+
+class Predictor:
+    """A trained predictor of one endpoint; made by `load_predictor`.
+
+    Attributes:
+        card: What it is, what it was trained on and how well it does.
+        endpoint: What it predicts.
+        name: Name of the endpoint.
+        parts: Members, calibration and reference index.
+    """
+
+    def __init__(self, card: ModelCard, parts: Parts) -> None:
+        self.card = card
+        self.endpoint: Endpoint = endpoint_of(card)
+        self.name: str = card.endpoint
+        self.parts = parts
+
+    def predict(self, smiles: Sequence[str]) -> Prediction:
+        """Predicts molecules in order.
+
+        A salt form, a charge state and the order of atoms or molecules change nothing. A SMILES
+        that cannot be predicted gives NaN and a reason; nothing is raised for it.
+        """
+        return _predict_all({self.name: self}, smiles)[self.name]
+
+    def _predict_features(self, features: Features) -> dict[str, Any]:
+        parts = self.parts
+        rows, similarity = nearest(features.packed_bits, parts.reference.bits)
+        scores = member_scores(parts.members, features)
+        score = mean_score(scores, parts.weights, task=self.card.task)
+        if isinstance(parts.calibration, ConformalIntervals):
+            value = score
+            low, high = parts.calibration.interval(score, similarity)
+        else:
+            value, low, high = parts.calibration.probability(score)
+        return {
+            "value": value,
+            "low": low,
+            "high": high,
+            "in_domain": similarity >= parts.reference.threshold,
+            "neighbour_similarity": similarity,
+            "neighbour_value": parts.reference.values[rows],
+            "neighbour_inchikey": [parts.reference.inchikeys[row] for row in rows],
+        }
+
+
+def load_predictor(folder: Path) -> Predictor:
+    """Loads one predictor's folder; ModelFileError where a file is missing or damaged."""
+    return Predictor(*load(Path(folder)))
+
+
+def load_predictors(root: Path, endpoints: Sequence[str]) -> dict[str, Predictor]:
+    """Loads predictors by endpoint name from the folders below `root`.
+
+    Raises:
+        DataError: No predictor of that name; suggests one and lists all.
+        ModelFileError: `root` is missing, or a predictor's files are.
+    """
+    known = available(root)
+    for name in endpoints:
+        if name not in known:
+            raise DataError(
+                f"unknown endpoint {name!r}{did_you_mean(name, known)}; "
+                f"predictors in {root}: {', '.join(known) or 'none'}"
+            )
+    return {name: load_predictor(Path(root) / name) for name in dict.fromkeys(endpoints)}
+
+
+def available(root: Path) -> list[str]:
+    """Names of the predictors below a folder, sorted; ModelFileError where it is missing."""
+    if not Path(root).is_dir():
+        raise ModelFileError(f"{root} does not exist; give a folder with one folder per predictor")
+    return sorted(path.parent.name for path in Path(root).glob(f"*/{CARD_FILE}"))
+
+
+def predict_table(predictors: Mapping[str, Predictor], smiles: Sequence[str]) -> pd.DataFrame:
+    """Predicts several endpoints in one pass; features are computed once.
+
+    Returns:
+        One row per input, in order. For each endpoint e: `e`, `e_low`, `e_high`, `e_in_domain`,
+        `e_neighbour_inchikey`, `e_neighbour_similarity`, `e_neighbour_value`; and `reason`,
+        '' where the row was predicted.
+    """
+    import pandas as pd
+
+    columns: dict[str, Any] = {}
+    reasons: list[str] = [""] * len(smiles)
+    for name, prediction in _predict_all(predictors, smiles).items():
+        columns[name] = prediction.value
+        for part in (
+            "low",
+            "high",
+            "in_domain",
+            "neighbour_inchikey",
+            "neighbour_similarity",
+            "neighbour_value",
+        ):
+            columns[f"{name}_{part}"] = getattr(prediction, part)
+        reasons = prediction.reasons
+    return pd.DataFrame({**columns, "reason": reasons}, index=range(len(smiles)))
+
+
+def _predict_all(
+    predictors: Mapping[str, Predictor], smiles: Sequence[str]
+) -> dict[str, Prediction]:
+    pieces: dict[str, list[Prediction]] = {name: [] for name in predictors}
+    for start in range(0, len(smiles), CHUNK):
+        molecules = standardise_all(smiles[start : start + CHUNK])
+        usable = np.array([i for i, m in enumerate(molecules) if m.mol is not None], np.int64)
+        features = featurise(
+            [m.mol for m in molecules if m.mol is not None], [molecules[i].smiles for i in usable]
+        )
+        for name, predictor in predictors.items():
+            found = predictor._predict_features(features) if len(usable) else {}
+            pieces[name].append(_placed(found, usable, molecules))
+    return {name: _joined(parts) for name, parts in pieces.items()}
+
+
+def _placed(
+    found: Mapping[str, Any], usable: NDArray[np.int64], molecules: Sequence[Molecule]
+) -> Prediction:
+    """Puts results of the usable molecules into their rows; NaN, False and '' elsewhere."""
+    n = len(molecules)
+
+    def column(name: str) -> Array:
+        values = np.full(n, np.nan)
+        if found:
+            values[usable] = found[name]
+        return values
+
+    in_domain = np.zeros(n, bool)
+    keys = [""] * n
+    if found:
+        in_domain[usable] = found["in_domain"]
+        for row, key in zip(usable, found["neighbour_inchikey"], strict=True):
+            keys[row] = key
+    return Prediction(
+        value=column("value"),
+        low=column("low"),
+        high=column("high"),
+        in_domain=in_domain,
+        neighbour_similarity=column("neighbour_similarity"),
+        neighbour_value=column("neighbour_value"),
+        neighbour_inchikey=keys,
+        reasons=[molecule.reason for molecule in molecules],
+    )
+
+
+def _joined(parts: Sequence[Prediction]) -> Prediction:
+    joined: dict[str, Any] = {}
+    for name in (field.name for field in fields(Prediction)):
+        values = [getattr(part, name) for part in parts]
+        if name in ("neighbour_inchikey", "reasons"):
+            joined[name] = [entry for value in values for entry in value]
+        else:
+            empty = np.empty(0, bool if name == "in_domain" else float)
+            joined[name] = np.concatenate(values) if values else empty
+    return Prediction(**joined)
