@@ -1,0 +1,1 @@
+"""molgen: generate, score and learn drug molecules. The command line is `molgen.cli`."""

@@ -64,7 +64,9 @@ def run(
         if config is not None:  # the first word after --resume DIR is an override, too
             extra.insert(0, str(config))
         if out is not None or seed is not None:
-            raise ConfigError("--resume keeps the run's folder and seed; leave out --out and --seed")
+            raise ConfigError(
+                "--resume keeps the run's folder and seed; leave out --out and --seed"
+            )
         resume_run(resume, extra)
         return
     if config is None:
@@ -165,8 +167,8 @@ def config_validate(
     config: Annotated[Path, typer.Argument(help="config file (YAML)")], overrides: Overrides = None
 ) -> None:
     """Check a config of any kind, with all that it names."""
-    from molgen.config.kinds import load_any
     from molgen.config.campaign import RunConfig
+    from molgen.config.kinds import load_any
 
     loaded = load_any(config, overrides or [])
     if isinstance(loaded, RunConfig):

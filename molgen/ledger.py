@@ -151,8 +151,11 @@ class Ledger:
                 _metadata.create_all(connection)
             inspector = sa.inspect(connection)
             for table in _metadata.sorted_tables:
-                have = ({c["name"] for c in inspector.get_columns(table.name)}
-                        if inspector.has_table(table.name) else set())
+                have = (
+                    {c["name"] for c in inspector.get_columns(table.name)}
+                    if inspector.has_table(table.name)
+                    else set()
+                )
                 if not {c.name for c in table.columns} <= have:
                     raise DataError(
                         f"{ledger._name}: not a ledger of this version of molgen (table "
@@ -207,10 +210,19 @@ class Ledger:
                 return
             last_id = connection.scalar(sa.select(sa.func.max(_molecules.c.id))) or 0
             rows = [
-                {"id": id, "smiles": m.smiles, "inchikey": m.inchikey,
-                 "constitution": m.constitution, "scaffold": m.scaffold, "round": round,
-                 "origin": m.origin, "parents": json.dumps(m.parents), "status": m.status,
-                 "reason": m.reason, "created_at": now}
+                {
+                    "id": id,
+                    "smiles": m.smiles,
+                    "inchikey": m.inchikey,
+                    "constitution": m.constitution,
+                    "scaffold": m.scaffold,
+                    "round": round,
+                    "origin": m.origin,
+                    "parents": json.dumps(m.parents),
+                    "status": m.status,
+                    "reason": m.reason,
+                    "created_at": now,
+                }
                 for id, m in enumerate(unique.values(), start=last_id + 1)
             ]
             connection.execute(sa.insert(_molecules), rows)
@@ -233,7 +245,8 @@ class Ledger:
         with self._transaction() as connection:
             for chunk in _chunks(ids):
                 connection.execute(
-                    sa.update(_molecules).where(_molecules.c.id.in_(chunk))
+                    sa.update(_molecules)
+                    .where(_molecules.c.id.in_(chunk))
                     .values(attempts=_molecules.c.attempts + 1)
                 )
 
@@ -248,10 +261,16 @@ class Ledger:
             return
         now = _now()
         rows = [
-            {"row_id": s.id, "status": s.status, "reason": s.reason,
-             "reward": None if math.isnan(s.reward) else float(s.reward),
-             "values_json": _to_json(s.values), "worker": s.worker, "seconds": float(s.seconds),
-             "scored_at": now}
+            {
+                "row_id": s.id,
+                "status": s.status,
+                "reason": s.reason,
+                "reward": None if math.isnan(s.reward) else float(s.reward),
+                "values_json": _to_json(s.values),
+                "worker": s.worker,
+                "seconds": float(s.seconds),
+                "scored_at": now,
+            }
             for s in scores
         ]
         names = ("status", "reason", "reward", "values_json", "worker", "seconds", "scored_at")
@@ -275,8 +294,14 @@ class Ledger:
                 connection.execute(
                     sa.update(_molecules)
                     .where(_molecules.c.id.in_(chunk), _molecules.c.status == "unscored")
-                    .values(status="pending", reason="", values_json="{}", worker="",
-                            seconds=None, scored_at=None)
+                    .values(
+                        status="pending",
+                        reason="",
+                        values_json="{}",
+                        worker="",
+                        seconds=None,
+                        scored_at=None,
+                    )
                 )
 
     def note_round(self, round: int, stats: Mapping[str, Value]) -> None:
@@ -299,9 +324,7 @@ class Ledger:
         )
         if before_round is not None:
             query = query.where(_molecules.c.round < before_round)
-        return self._rows(
-            query.order_by(_molecules.c.reward.desc(), _molecules.c.id).limit(n)
-        )
+        return self._rows(query.order_by(_molecules.c.reward.desc(), _molecules.c.id).limit(n))
 
     def table(self) -> pd.DataFrame:
         """All rows in order of proposal, the values as columns behind the ledger's own.
@@ -312,7 +335,9 @@ class Ledger:
 
         with self._transaction() as connection:
             frame = pd.DataFrame(
-                connection.execute(sa.select(_molecules).order_by(_molecules.c.id)).mappings().all(),
+                connection.execute(sa.select(_molecules).order_by(_molecules.c.id))
+                .mappings()
+                .all(),
                 columns=[c.name for c in _molecules.columns],
             )
         values = pd.DataFrame.from_records(
@@ -331,8 +356,14 @@ class Ledger:
         with self._transaction() as connection:
             rows = connection.execute(sa.select(_rounds).order_by(_rounds.c.round)).mappings().all()
         return pd.DataFrame(
-            [{"round": r["round"], "finished_at": r["finished_at"], **_from_json(r["stats_json"])}
-             for r in rows],
+            [
+                {
+                    "round": r["round"],
+                    "finished_at": r["finished_at"],
+                    **_from_json(r["stats_json"]),
+                }
+                for r in rows
+            ],
             columns=None if rows else ["round", "finished_at"],
         )
 
@@ -375,7 +406,7 @@ def _from_json(text: str) -> dict[str, Any]:
 def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
     unique = list(dict.fromkeys(items))
     for start in range(0, len(unique), _CHUNK):
-        yield unique[start:start + _CHUNK]
+        yield unique[start : start + _CHUNK]
 
 
 def _now() -> str:

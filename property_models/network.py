@@ -1,4 +1,3 @@
-# ruff: noqa: N803, N806  (tensors are named with their shape letters)
 """Member `network`: a message-passing network on molecular graphs (PyG).
 
 GINE layers (Hu et al. 2020, https://arxiv.org/abs/1905.12265) with residual connections; the
@@ -13,23 +12,23 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch_geometric.nn import GINEConv, global_add_pool, global_max_pool, global_mean_pool
 
-from property_models.features import (
+from property_models.features import DESCRIPTOR_NAMES, Features
+from property_models.graphs import (
     ATOM_CATEGORIES,
     BOND_CATEGORIES,
-    DESCRIPTOR_NAMES,
-    Features,
+    Batch,
+    GINEConv,
+    global_add_pool,
+    global_max_pool,
+    global_mean_pool,
 )
-
-if TYPE_CHECKING:
-    from torch_geometric.data import Batch
 
 Array = NDArray[np.float64]
 
@@ -138,8 +137,6 @@ class Network:
         Computed in double precision on one thread and rounded to 1e-6: the last bits of a
         matrix product depend on the size of the batch, the rounded result does not.
         """
-        from torch_geometric.data import Batch
-
         scores = np.empty(len(features))
         module = self.module.double().eval()
         with single_thread(), torch.no_grad():
@@ -200,8 +197,6 @@ def _train(
     recipe: NetworkRecipe,
     on_epoch: Callable[[int, float], None] | None,
 ) -> None:
-    from torch_geometric.data import Batch
-
     n, graphs = len(features), features.graphs
     descriptors = torch.from_numpy(features.descriptors)
     n_batches = max(1, math.ceil(n / recipe.batch_size))

@@ -1,0 +1,1 @@
+"""The campaign: its loop, its folder, its wiring."""

@@ -86,9 +86,8 @@ def _end_reached(c: Campaign, number: int, began: float) -> str:
     if budget.n_rounds is not None and number >= budget.n_rounds:
         return f"{budget.n_rounds} rounds"
     # A round that is in the ledger already was paid for before the run was interrupted.
-    spent = c.ledger.n_oracle_calls()
-    if budget.n_oracle_calls is not None and spent >= budget.n_oracle_calls:
-        if not c.ledger.round_rows(number):
+    if budget.n_oracle_calls is not None and not c.ledger.round_rows(number):
+        if c.ledger.n_oracle_calls() >= budget.n_oracle_calls:
             return f"{budget.n_oracle_calls} oracle calls"
     if budget.time_limit_s is not None and time.monotonic() - began > budget.time_limit_s:
         return f"{budget.time_limit_s:g} s"
@@ -163,9 +162,7 @@ def _screen(c: Campaign, proposals: Sequence[Proposal]) -> list[NewMolecule]:
 def _new_molecule(p: Proposal, status: Any, reason: str) -> NewMolecule:
     reason = reason or ("same constitution as an earlier molecule" if status == "duplicate" else "")
     origin = "policy" if p.prompt < 0 else f"policy, prompt {p.prompt}"
-    return NewMolecule(
-        p.smiles, p.inchikey, p.constitution, p.scaffold, origin, (), status, reason
-    )
+    return NewMolecule(p.smiles, p.inchikey, p.constitution, p.scaffold, origin, (), status, reason)
 
 
 def _filter(c: Campaign, proposals: Sequence[Proposal]) -> list[str]:

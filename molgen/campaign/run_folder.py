@@ -127,7 +127,9 @@ def _hashes(config: RunConfig) -> dict[str, str]:
     """Hashes of everything trained that the run uses."""
     prior = Path(config.generator.prior) if config.generator.prior else SHIPPED_PRIOR
     if not prior.is_file():
-        raise ConfigError(f"generator.prior: {prior} does not exist; make one with `molgen pretrain`")
+        raise ConfigError(
+            f"generator.prior: {prior} does not exist; make one with `molgen pretrain`"
+        )
     hashes = {"prior": _sha256(prior)}
     for component in config.objective.components:
         if isinstance(component, PredictorComponent | NoveltyComponent):

@@ -68,7 +68,9 @@ class _Progress:
             TimeElapsedColumn(), console=console, disable=self._plain,
         )  # fmt: skip
         by_rounds = self._n_rounds is not None
-        self._task = self._bar.add_task("round", total=self._n_rounds if by_rounds else self._n_calls)
+        self._task = self._bar.add_task(
+            "round", total=self._n_rounds if by_rounds else self._n_calls
+        )
 
     def __enter__(self) -> _Progress:
         self._bar.start()

@@ -87,5 +87,7 @@ def diversity(smiles: Sequence[str]) -> float:
         return math.nan
     generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
     prints = [generator.GetFingerprint(Chem.MolFromSmiles(s)) for s in chosen]
-    total = sum(sum(DataStructs.BulkTanimotoSimilarity(p, prints[:i])) for i, p in enumerate(prints))
+    total = sum(
+        sum(DataStructs.BulkTanimotoSimilarity(p, prints[:i])) for i, p in enumerate(prints)
+    )
     return 1.0 - total / (len(prints) * (len(prints) - 1) / 2)

@@ -41,7 +41,7 @@ def check_campaign(config: RunConfig) -> None:
     prompts = [
         parse_prompt(p, network.vocabulary, network.tables) for p in config.generator.prompts
     ]
-    for prompt in prompts or [None]:
+    for prompt in [None, *prompts]:
         check_room(network, prompt, _sampling(config))
 
 
@@ -101,9 +101,7 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
     ledger = Ledger.open(config.ledger.url or folder.ledger_file, create=True)
     executor = make_executor(config.executor, _pools(config))
     try:
-        yield Campaign(
-            config, ledger, executor, policy, folder.checkpoints, next_round, weights
-        )
+        yield Campaign(config, ledger, executor, policy, folder.checkpoints, next_round, weights)
     finally:
         executor.close()
         ledger.close()
@@ -111,9 +109,7 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
 
 def _pools(config: RunConfig) -> list[WorkerPool]:
     e = config.executor
-    generator = partial(
-        make_generator, _prior(config), config.generator.prompts, _sampling(config)
-    )
+    generator = partial(make_generator, _prior(config), config.generator.prompts, _sampling(config))
     scorer = partial(make_scorer, config.objective, SHIPPED_PREDICTORS)
     if isinstance(e, LocalExecutorConfig):
         return [
@@ -165,9 +161,9 @@ def _log_start(tracker: Any, config: RunConfig, folder: RunFolder) -> None:
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
     """Nested values under dotted names."""
     if isinstance(node, dict):
-        items = node.items()
+        items = list(node.items())
     elif isinstance(node, list) and any(isinstance(i, dict) for i in node):
-        items = ((str(i), value) for i, value in enumerate(node))
+        items = [(str(i), value) for i, value in enumerate(node)]
     else:
         return {prefix: node}
     flat: dict[str, Any] = {}

@@ -1,0 +1,1 @@
+"""Config files: one module for each kind, loading and its errors."""

@@ -33,7 +33,9 @@ class LearningConfig(Section):
     batch_size: int = Field(64, ge=1)
     replay_size: int = Field(256, ge=1, description="best molecules kept for replay")
     max_per_scaffold: int = Field(25, ge=1, description="of them, molecules of one scaffold")
-    n_threads: int = Field(2, ge=1, description="torch threads of the learner; changes rounding")
+    n_threads: int = Field(
+        1, ge=1, description="torch threads of the learner; more pay only on idle cores"
+    )
 
 
 class BudgetConfig(Section):

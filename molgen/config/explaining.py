@@ -26,9 +26,10 @@ def explain(kind: type[BaseModel], error: ValidationError) -> list[tuple[Key, st
     # A list whose items are faulty is also called too short; a section that may be a word as well
     # is also called not a word.
     return [
-        (key, what) for (key, what), type_ in faults.items()
+        (key, what)
+        for (key, what), type_ in faults.items()
         if not (type_ == "too_short" or type_.endswith("_type"))
-        or not any(len(other) > len(key) and other[:len(key)] == key for other in keys)
+        or not any(len(other) > len(key) and other[: len(key)] == key for other in keys)
     ]
 
 
@@ -48,8 +49,9 @@ def union_members(annotation: Any) -> list[Any]:
 
 def union_tag(members: Sequence[Any]) -> str | None:
     """The field that tells the members of a union of sections apart, or None."""
-    if len(members) < 2 or not all(isinstance(m, type) and issubclass(m, BaseModel)
-                                   for m in members):
+    if len(members) < 2 or not all(
+        isinstance(m, type) and issubclass(m, BaseModel) for m in members
+    ):
         return None
     shared: set[str] = set.intersection(*(set(m.model_fields) for m in members))
     for name in sorted(shared):
@@ -112,9 +114,7 @@ def _member(members: Sequence[Any], part: str | int) -> Any:
     return None
 
 
-def _describe(
-    details: ErrorDetails, key: Key, parent: type[BaseModel] | None, node: Any
-) -> str:
+def _describe(details: ErrorDetails, key: Key, parent: type[BaseModel] | None, node: Any) -> str:
     value, context = details["input"], details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden":

@@ -80,8 +80,9 @@ def load_config(
         faults = []
         for key, what in explain(kind, error):
             source = _source(key, layers, parsed)
-            faults.append(f"{source}: {'.'.join(map(str, key))}: {what}" if key
-                          else f"{source}: {what}")
+            faults.append(
+                f"{source}: {'.'.join(map(str, key))}: {what}" if key else f"{source}: {what}"
+            )
         raise ConfigError("\n".join(faults)) from None
 
 
@@ -97,7 +98,8 @@ def config_schema(kind: type[Section] = RunConfig) -> dict[str, Any]:
     schema = kind.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["properties"]["extends"] = {
-        "type": "string", "description": "a config file that this one builds on"
+        "type": "string",
+        "description": "a config file that this one builds on",
     }
     # A child may leave to its parent what the model requires.
     schema.pop("required", None)
@@ -109,7 +111,8 @@ def _without_infinities(node: Any) -> Any:
     """The schema less defaults that JSON cannot write (an open bound is infinite)."""
     if isinstance(node, dict):
         return {
-            k: _without_infinities(v) for k, v in node.items()
+            k: _without_infinities(v)
+            for k, v in node.items()
             if not (k == "default" and isinstance(v, float) and not math.isfinite(v))
         }
     return [_without_infinities(v) for v in node] if isinstance(node, list) else node
@@ -230,9 +233,7 @@ def _read_file(path: Path, named_by: str) -> dict[str, Any]:
     if data is None:
         raise ConfigError(f"{path}: the file is empty{named_by}")
     if not isinstance(data, dict):
-        raise ConfigError(
-            f"{path}: must hold `key: value` lines, not a {_kind_of(data)}{named_by}"
-        )
+        raise ConfigError(f"{path}: must hold `key: value` lines, not a {_kind_of(data)}{named_by}")
     return data
 
 
@@ -240,8 +241,10 @@ def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
     merged = copy.deepcopy(parent)
     for key, value in child.items():
         old = merged.get(key)
-        merge = isinstance(old, dict) and isinstance(value, dict) and not any(
-            tag in old and tag in value and old[tag] != value[tag] for tag in _TAG_KEYS
+        merge = (
+            isinstance(old, dict)
+            and isinstance(value, dict)
+            and not any(tag in old and tag in value and old[tag] != value[tag] for tag in _TAG_KEYS)
         )
         merged[key] = _merge(old, value) if merge else copy.deepcopy(value)  # type: ignore[arg-type]  # both are dicts
     return merged
@@ -273,8 +276,7 @@ def _apply(data: dict[str, Any], override: _Override) -> None:
     node: Any = data
     for depth, key in enumerate(override.keys):
         last = depth == len(override.keys) - 1
-        fresh: Any = (override.value if last
-                      else [] if override.keys[depth + 1] == "0" else {})
+        fresh: Any = override.value if last else [] if override.keys[depth + 1] == "0" else {}
         if isinstance(node, dict):
             if last or node.get(key) is None:
                 node[key] = fresh
@@ -286,7 +288,7 @@ def _apply(data: dict[str, Any], override: _Override) -> None:
                     f"{len(node)}, give an index from 0 to {len(node)}, not {key!r}"
                 )
             index = int(key)
-            node[index:index + 1] = [fresh if last or index == len(node) else node[index]]
+            node[index : index + 1] = [fresh if last or index == len(node) else node[index]]
             node = node[index]
         else:
             raise ConfigError(
@@ -307,8 +309,10 @@ def _fill_tags(kind: type[Section], data: dict[str, Any]) -> None:
         if tag and isinstance(default, Section) and tag not in value:
             value[tag] = getattr(default, tag)
         for member in members:
-            if isinstance(member, type) and issubclass(member, Section) and (
-                not tag or value.get(tag) == member.model_fields[tag].default
+            if (
+                isinstance(member, type)
+                and issubclass(member, Section)
+                and (not tag or value.get(tag) == member.model_fields[tag].default)
             ):
                 _fill_tags(member, value)
 
@@ -339,6 +343,12 @@ def _holds(node: Any, key: tuple[str | int, ...]) -> bool:
 
 
 def _kind_of(value: Any) -> str:
-    names = {str: "text", bool: "truth value", int: "number", float: "number", list: "list",
-             type(None): "null"}
+    names = {
+        str: "text",
+        bool: "truth value",
+        int: "number",
+        float: "number",
+        list: "list",
+        type(None): "null",
+    }
     return names.get(type(value), type(value).__name__)

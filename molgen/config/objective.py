@@ -35,15 +35,28 @@ def _web_address(url: str) -> str:
 
 # What a predictor says besides the value: columns `<endpoint>_<part>`.
 PREDICTION_PARTS = (
-    "low", "high", "in_domain", "neighbour_inchikey", "neighbour_similarity", "neighbour_value",
+    "low",
+    "high",
+    "in_domain",
+    "neighbour_inchikey",
+    "neighbour_similarity",
+    "neighbour_value",
 )
 
 Smarts = Annotated[str, AfterValidator(_pattern)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 ColumnName = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$", description="names its columns")]
 DescriptorName = Literal[
-    "qed", "sa_score", "molecular_weight", "logp", "tpsa", "n_rotatable_bonds", "n_rings",
-    "n_heavy_atoms", "n_hydrogen_bond_donors", "n_hydrogen_bond_acceptors",
+    "qed",
+    "sa_score",
+    "molecular_weight",
+    "logp",
+    "tpsa",
+    "n_rotatable_bonds",
+    "n_rings",
+    "n_heavy_atoms",
+    "n_hydrogen_bond_donors",
+    "n_hydrogen_bond_acceptors",
 ]
 CatalogName = Literal["PAINS", "BRENK", "NIH", "ZINC"]
 
@@ -179,8 +192,14 @@ class PythonComponent(_Component):
 
 
 Component = Annotated[
-    PredictorComponent | DescriptorComponent | AlertsComponent | NoveltyComponent
-    | SimilarityComponent | CommandComponent | HttpComponent | PythonComponent,
+    PredictorComponent
+    | DescriptorComponent
+    | AlertsComponent
+    | NoveltyComponent
+    | SimilarityComponent
+    | CommandComponent
+    | HttpComponent
+    | PythonComponent,
     Field(discriminator="type"),
 ]
 

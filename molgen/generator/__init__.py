@@ -1,0 +1,1 @@
+"""The generator: network, sampler, prompts, likelihood, weights."""

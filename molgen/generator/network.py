@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from molgen.graphs.orders import Targets
 from molgen.graphs.state import N_CODES, States, token_limit
-from molgen.graphs.vocabulary import N_FIXED_ACTIONS, Vocabulary
+from molgen.graphs.vocabulary import N_FIXED_ACTIONS, IntArray, Vocabulary
 
 _MASKED = -1e4  # far below any bias, still finite in every float type
 
@@ -101,11 +101,13 @@ class Block(nn.Module):
         """Softmax attention, back to (B, T, D)."""
         scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + bias_BHTT
         mixed = scores.softmax(-1).to(v.dtype) @ v
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        out_BTD: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out_BTD
 
     def feed(self, x_BTD: Tensor) -> Tensor:
         """The feed-forward layer."""
-        return self.down(F.gelu(self.up(self.norm_feed(x_BTD)), approximate="tanh"))
+        out_BTD: Tensor = self.down(F.gelu(self.up(self.norm_feed(x_BTD)), approximate="tanh"))
+        return out_BTD
 
     def forward(self, x_BTD: Tensor, bias_BHTT: Tensor) -> Tensor:
         """One layer."""
@@ -115,6 +117,9 @@ class Block(nn.Module):
 
 class GraphTransformer(nn.Module):
     """Partial graphs -> what comes next, and at which atom."""
+
+    column_W: Tensor
+    need_W: Tensor
 
     def __init__(self, vocabulary: Vocabulary, size: NetworkSize) -> None:
         super().__init__()
@@ -153,11 +158,15 @@ class GraphTransformer(nn.Module):
         """Tokens without the graph, (B, T, D)."""
         kind, bond, status, position = (features_BT5[..., i] for i in (2, 1, 3, 4))
         atom = self.atom_type(features_BT5[..., 0]) * (kind > 0).unsqueeze(-1)
-        return atom + self.bond(bond) + self.kind(kind) + self.status(status) + self.position(position)
+        return (
+            atom + self.bond(bond) + self.kind(kind) + self.status(status) + self.position(position)
+        )
 
     def attention_bias(self, code: Tensor) -> Tensor:
         """Codes (B, T, T') -> biases (L, B, H, T, T'); code 0 is masked out."""
-        table = torch.cat([self.bias.weight.new_full((1, self.bias.embedding_dim), _MASKED), self.bias.weight])
+        table = torch.cat(
+            [self.bias.weight.new_full((1, self.bias.embedding_dim), _MASKED), self.bias.weight]
+        )
         bias = F.embedding(code.int(), table)
         b, t, u, _ = bias.shape
         return bias.view(b, t, u, self.size.n_layers, self.size.n_heads).permute(3, 0, 4, 1, 2)
@@ -167,7 +176,8 @@ class GraphTransformer(nn.Module):
         x_BTD = self.embed(tokens.features_BT5)
         for block, bias_BHTT in zip(self.blocks, self.attention_bias(tokens.code_BTT), strict=True):
             x_BTD = block(x_BTD, bias_BHTT)
-        return self.norm(x_BTD)
+        h_BTD: Tensor = self.norm(x_BTD)
+        return h_BTD
 
     def extend(self, features_B15: Tensor, code_BT: Tensor, at: Tensor, cache: Cache) -> Tensor:
         """Feed one token a molecule; same numbers as `forward`, without gradients.
@@ -185,13 +195,14 @@ class GraphTransformer(nn.Module):
         x_B1D = self.embed(features_B15)
         for layer, bias in enumerate(self.attention_bias(code_BT.unsqueeze(1))):
             block = self.blocks[layer]
+            assert isinstance(block, Block)
             q, k, v = block.heads(x_B1D)
             cache.keys[layer, rows, :, at] = k[:, :, 0].float()
             cache.values[layer, rows, :, at] = v[:, :, 0].float()
             keys, values = cache.keys[layer, :, :, :t], cache.values[layer, :, :, :t]
             x_B1D = x_B1D + block.attend(q, keys.to(q.dtype), values.to(q.dtype), bias)
             x_B1D = x_B1D + block.feed(x_B1D)
-        h_BD = self.norm(x_B1D)[:, 0]
+        h_BD: Tensor = self.norm(x_B1D)[:, 0]
         cache.pointer_keys_BTD[rows, at] = self.pointer_key(h_BD).float()
         return h_BD
 
@@ -202,24 +213,22 @@ class GraphTransformer(nn.Module):
         return logits.masked_fill(~legal, float("-inf"))
 
     def pointer_scores(
-        self, h_PD: Tensor, action_P: Tensor, keys_PTD: Tensor, token_PN: Tensor, code_PN: Tensor,
-        allowed_PN: Tensor,
+        self, h_BTD: Tensor, action_BT: Tensor, keys_BND: Tensor, code_BTN: Tensor,
+        allowed_BTN: Tensor,
     ) -> Tensor:  # fmt: skip
-        """Masked logits of where an action goes, (P, N) float32.
+        """Masked logits of where an action goes, (B, T, N) float32.
 
         Args:
-            h_PD: hidden states at the steps.
-            action_P: the actions.
-            keys_PTD: pointer keys of the molecules' tokens.
-            token_PN: the token that stands for each atom.
-            code_PN: what the step's token sees of each atom.
-            allowed_PN: 1 where the action may go.
+            h_BTD: hidden states at the steps.
+            action_BT: the actions.
+            keys_BND: pointer keys of the tokens that stand for the atoms.
+            code_BTN: what the steps' tokens see of the atoms.
+            allowed_BTN: 1 where the action may go.
         """
-        keys_PND = keys_PTD.gather(1, token_PN[..., None].expand(-1, -1, keys_PTD.shape[-1]))
-        query_PD = self.pointer_query(h_PD) + self.pointer_action(self.action(action_P))
-        scores_PN = (keys_PND @ query_PD[..., None].to(keys_PND.dtype))[..., 0].float()
-        scores_PN = scores_PN * self.size.width**-0.5 + self.pointer_bias(code_PN)[..., 0]
-        return scores_PN.masked_fill(allowed_PN == 0, float("-inf"))
+        query_BTD = self.pointer_query(h_BTD) + self.pointer_action(self.action(action_BT))
+        scores_BTN = (query_BTD.to(keys_BND.dtype) @ keys_BND.transpose(1, 2)).float()
+        scores_BTN = scores_BTN * self.size.width**-0.5 + self.pointer_bias(code_BTN)[..., 0]
+        return scores_BTN.masked_fill(allowed_BTN == 0, float("-inf"))
 
     def log_prob(self, tokens: Tokens, goals: Goals) -> tuple[Tensor, Tensor]:
         """Log-probability of each recorded step, in nats.
@@ -235,17 +244,23 @@ class GraphTransformer(nn.Module):
         action_BT[predicted] = logits.log_softmax(-1).gather(1, action_P[:, None])[:, 0]
         pointed = goals.pointer_BT >= 0
         pointer_BT = torch.zeros_like(action_BT)
-        b_P, i_P = pointed.nonzero(as_tuple=True)
-        token_PN = goals.token_of_BN[b_P]
-        where = self.pointer_scores(
-            h_BTD[b_P, i_P], goals.action_BT[b_P, i_P], self.pointer_key(h_BTD)[b_P], token_PN,
-            tokens.code_BTT[b_P, i_P].gather(1, token_PN), goals.pointer_allowed_BTN[b_P, i_P],
+        keys_BND = atoms_of(self.pointer_key(h_BTD), goals.token_of_BN)
+        steps = goals.token_of_BN[:, None].expand(-1, pointed.shape[1], -1)
+        where_BTN = self.pointer_scores(
+            h_BTD, goals.action_BT.clamp(min=0), keys_BND, tokens.code_BTT.gather(2, steps),
+            goals.pointer_allowed_BTN,
         )  # fmt: skip
-        pointer_BT[pointed] = where.log_softmax(-1).gather(1, goals.pointer_BT[pointed][:, None])[:, 0]
+        chosen_P1 = goals.pointer_BT[pointed][:, None]
+        pointer_BT[pointed] = where_BTN[pointed].log_softmax(-1).gather(1, chosen_P1)[:, 0]
         return action_BT, pointer_BT
 
 
-def _requirements(vocabulary: Vocabulary, size_W: np.ndarray) -> tuple[Tensor, Tensor]:  # type: ignore[type-arg]
+def atoms_of(x_BTD: Tensor, token_of_BN: Tensor) -> Tensor:
+    """The rows of the tokens that stand for the atoms, (B, N, D)."""
+    return x_BTD.gather(1, token_of_BN[..., None].expand(-1, -1, x_BTD.shape[-1]))
+
+
+def _requirements(vocabulary: Vocabulary, size_W: IntArray) -> tuple[Tensor, Tensor]:
     """For each action the entry of `allowed_actions` it needs and how much of it."""
     bonds = [order for _, order in vocabulary.attachments]
     column = [6, 3, 4, 5] + [order - 1 for order in bonds]
@@ -263,14 +278,18 @@ def to_tensors(states: States, targets: Targets) -> tuple[Tokens, Goals]:
         torch.from_numpy(targets["pointer_allowed"][:, :t, :n].copy()),
         torch.from_numpy(np.clip(states["token_of"][:, :n], 0, t - 1).astype(np.int64)),
     )
-    return Tokens(token_features(states, 0, t), torch.from_numpy(np.tril(states["code"][:, :t, :t])).long()), goals
+    return Tokens(
+        token_features(states, 0, t), torch.from_numpy(np.tril(states["code"][:, :t, :t])).long()
+    ), goals
 
 
 def token_features(states: States, first: int, last: int) -> Tensor:
     """Features of tokens first..last-1 of each graph, (B, last - first, 5) int64."""
     columns = ("token_type", "token_bond", "token_kind", "token_status")
     parts = [states[c][:, first:last].astype(np.int64) for c in columns]
-    return torch.from_numpy(np.stack([*parts, np.broadcast_to(np.arange(first, last), parts[0].shape)], -1))
+    return torch.from_numpy(
+        np.stack([*parts, np.broadcast_to(np.arange(first, last), parts[0].shape)], -1)
+    )
 
 
 @contextlib.contextmanager

@@ -121,6 +121,8 @@ def _without_points(
         with rdBase.BlockLogs():
             Chem.SanitizeMol(core)
     except (ValueError, RuntimeError) as error:
-        raise ConfigError(f"prompt {smiles!r}: not a molecule without its points: {error}") from error
+        raise ConfigError(
+            f"prompt {smiles!r}: not a molecule without its points: {error}"
+        ) from error
     kept = sorted(marks)
     return core, tuple((marks[i][0], marks[i][1], marks[i][2]) for i in kept)

@@ -18,7 +18,7 @@ from rdkit import Chem
 from torch import Tensor
 
 from molgen.errors import ConfigError
-from molgen.generator.network import Cache, GraphTransformer, token_features
+from molgen.generator.network import Cache, GraphTransformer, atoms_of
 from molgen.generator.prompts import Prompt
 from molgen.graphs.decoding import canonical_smiles, to_mol
 from molgen.graphs.orders import draw_order, new_targets
@@ -33,7 +33,7 @@ from molgen.graphs.state import (
     start,
     step,
 )
-from molgen.graphs.vocabulary import N_FIXED_ACTIONS, STOP, Tables
+from molgen.graphs.vocabulary import STOP, Tables
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,7 @@ def sample(
     return result
 
 
-def check_room(
-    network: GraphTransformer, prompt: Prompt | None, options: SamplingOptions
-) -> None:
+def check_room(network: GraphTransformer, prompt: Prompt | None, options: SamplingOptions) -> None:
     """Raise a ConfigError where the sizes leave no room for a molecule."""
     limit = min(MAX_ATOMS, network.size.max_atoms)
     if options.max_atoms > limit:
@@ -211,10 +209,11 @@ def _draw(
         _where_is_allowed(
             states, graphs, action, options.max_atoms, network.tables, where, tokens, codes
         )
+        keys_BND = atoms_of(cache.pointer_keys_BTD[rows], torch.from_numpy(tokens))
         scores = network.pointer_scores(
-            h_BD[rows], torch.from_numpy(action), cache.pointer_keys_BTD[rows],
-            torch.from_numpy(tokens), torch.from_numpy(codes), torch.from_numpy(where),
-        )  # fmt: skip
+            h_BD[rows][:, None], torch.from_numpy(action)[:, None], keys_BND,
+            torch.from_numpy(codes)[:, None], torch.from_numpy(where)[:, None],
+        )[:, 0]  # fmt: skip
         pointer[points] = _pick(
             scores[torch.from_numpy(points)] / options.temperature, uniform[1][points]
         )

@@ -1,0 +1,1 @@
+"""Molecules as sequences of building steps."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +85,7 @@ class PackedMolecules:
             DataError: the file is missing or not such a file.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 header = json.loads(bytes(file["header"]).decode())
                 return cls(
                     Vocabulary.from_json(header["vocabulary"]),
@@ -91,7 +93,7 @@ class PackedMolecules:
                     file["bonds"], _offsets(file["bond_length"]),
                     file["n_atoms"], header["info"],
                 )  # fmt: skip
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, EOFError, KeyError, ValueError, BadZipFile, zlib.error) as error:
             raise DataError(f"{path}: not a packed molecule file ({error})") from error
 
 

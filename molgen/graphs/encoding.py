@@ -18,6 +18,8 @@ MAX_RING_ATOMS = 24  # larger systems are kept as loose atoms and built one by o
 
 AtomType = tuple[int, int, int]
 _AROMATIC = 4
+# A dative bond is drawn like a single one but leaves its donor's valence alone: not among these.
+BOND_ORDERS = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3}
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,17 @@ def encode(mol: Chem.Mol) -> EncodedMolecule:
     group = list(range(n_atoms))
     component = list(range(n_atoms))
     for bond in kekule.GetBonds():
-        first, second, order = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), bond.GetBondTypeAsDouble()
-        if order not in (1.0, 2.0, 3.0):
+        first, second = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        order = BOND_ORDERS.get(bond.GetBondType())
+        if order is None:
             raise DataError(f"bond type {bond.GetBondType()}")
         _join(component, first, second)
         if bond.IsInRing():
-            ring_bonds.append((first, second, int(order), _AROMATIC if bond.GetIsAromatic() else int(order)))
+            label = _AROMATIC if bond.GetIsAromatic() else order
+            ring_bonds.append((first, second, order, label))
             _join(group, first, second)
         else:
-            bonds.append((first, second, int(order)))
+            bonds.append((first, second, order))
     if n_atoms and any(_find(component, i) != _find(component, 0) for i in range(n_atoms)):
         raise DataError("more than one fragment")
     return _assemble(types, bonds, ring_bonds, group)
@@ -158,7 +162,7 @@ def _canonical(
 ) -> tuple[RingSystem, tuple[int, ...]]:
     key, order = canonical_order(types, bonds)
     rank = {old: new for new, old in enumerate(order)}
-    kekule = sorted((*sorted((rank[i], rank[j])), o) for i, j, o, _ in bonds)
+    kekule = sorted((min(rank[i], rank[j]), max(rank[i], rank[j]), o) for i, j, o, _ in bonds)
     return RingSystem(key, tuple(types[i] for i in order), tuple(kekule)), order
 
 

@@ -1,4 +1,4 @@
-"""The partial graph, its tokens and its legal actions: one compiled state for training and sampling.
+"""The partial graph, its tokens and its legal actions, compiled; training and sampling share it.
 
 A *step* changes the graph and then writes one token for each atom it added, or one for a ring
 closure. The token's row describes the graph as it is after the step, as seen from the token's
@@ -175,6 +175,7 @@ def grow(g: State, action: int, pointer: int, tables: Tables) -> int:
         g: the graph.
         action: not STOP.
         pointer: the atom attached or closed to; ignored for a first atom.
+        tables: of the vocabulary.
 
     Returns:
         The index of the first new atom, or -1 for a ring closure.
@@ -283,9 +284,7 @@ def _room(g: State, a: int, max_atoms: int) -> int:
 
 
 @numba.njit(cache=True)
-def allowed_actions(
-    g: State, min_atoms: int, max_atoms: int, out_7: npt.NDArray[np.int16]
-) -> None:
+def allowed_actions(g: State, min_atoms: int, max_atoms: int, out_7: npt.NDArray[np.int16]) -> None:
     """What may come next.
 
     out_7[0:3] is the largest item attachable by a bond of order 1, 2, 3 (0: none); out_7[3:6] is
@@ -314,7 +313,7 @@ def allowed_actions(
 
 @numba.njit(cache=True)
 def allowed_atoms(
-    g: State, action: int, max_atoms: int, tables: Tables, out_N: UInt8
+    g: State, action: int, max_atoms: int, tables: Tables, out_N: npt.NDArray[np.uint8]
 ) -> None:
     """Which atoms the action may point at: out_N[a] is 1 or 0."""
     out_N[:] = 0

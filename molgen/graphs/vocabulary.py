@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +136,7 @@ class Vocabulary:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, object]) -> Vocabulary:
+    def from_json(cls, data: Mapping[str, Any]) -> Vocabulary:
         """The inverse of `to_json`.
 
         Raises:
@@ -145,17 +145,18 @@ class Vocabulary:
         try:
             rings = tuple(
                 RingSystem(key, tuple(tuple(t) for t in types), tuple(tuple(b) for b in bonds))
-                for key, types, bonds in data["rings"]  # type: ignore[attr-defined]  # JSON
+                for key, types, bonds in data["rings"]
             )
             return cls(
-                _pairs(data["atom_types"]), rings, _pairs(data["roots"]), _pairs(data["attachments"])
+                tuple((t[0], t[1], t[2]) for t in data["atom_types"]),
+                rings,
+                tuple((r[0], r[1]) for r in data["roots"]),
+                tuple((a[0], a[1]) for a in data["attachments"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ModelFileError(f"the vocabulary in the weights file is broken: {error}") from error
-
-
-def _pairs(rows: object) -> tuple[tuple[int, ...], ...]:  # type: ignore[misc]
-    return tuple(tuple(int(v) for v in row) for row in rows)  # type: ignore[attr-defined]  # JSON
+            raise ModelFileError(
+                f"the vocabulary in the weights file is broken: {error}"
+            ) from error
 
 
 def build_vocabulary(
@@ -202,7 +203,9 @@ def _choose(
     for (key, _), n in entry_counts.items():
         totals[key] += n
     # Twice as many systems as rooted rings are wanted leaves no common one out.
-    for key, _ in sorted(totals.items(), key=lambda item: (-item[1], item[0]))[: 2 * n_rooted_rings]:
+    for key, _ in sorted(totals.items(), key=lambda item: (-item[1], item[0]))[
+        : 2 * n_rooted_rings
+    ]:
         system = systems[key]
         if any(t not in types for t in system.atom_types):
             continue

@@ -72,7 +72,7 @@ class Command:
                     raise CommandError(f"the scorer did not answer within {timeout_s:g} s")
                 for key, _ in selector.select(left_s):
                     if key.fileobj is process.stdin:
-                        unsent = unsent[_write(key.fd, unsent):]
+                        unsent = unsent[_write(key.fd, unsent) :]
                         if not unsent:
                             selector.unregister(process.stdin)
                     elif key.fileobj is process.stderr:
@@ -158,9 +158,7 @@ class Command:
         return f" with exit code {ended.si_status}" if by_exit else f" by signal {ended.si_status}"
 
 
-def _exit_status(
-    process: subprocess.Popen[bytes], *, wait_s: float
-) -> os.waitid_result | None:
+def _exit_status(process: subprocess.Popen[bytes], *, wait_s: float) -> os.waitid_result | None:
     """How a process ended; None while it runs. It stays a zombie, so its number is not reused."""
     deadline = time.monotonic() + wait_s
     while True:

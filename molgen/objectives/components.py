@@ -77,9 +77,7 @@ def build_component(
         case PredictorComponent():
             return lambda molecules, predictions: _predicted(component, predictions)
         case DescriptorComponent():
-            return lambda molecules, _: ComponentValues(
-                *descriptor(component.name, molecules.mols)
-            )
+            return lambda molecules, _: ComponentValues(*descriptor(component.name, molecules.mols))
         case AlertsComponent():
             return lambda molecules, _: _count_alerts(component, molecules)
         case NoveltyComponent():

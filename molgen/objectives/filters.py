@@ -64,9 +64,7 @@ def _cost(part: Filter) -> int:
             return 4
 
 
-def _build(
-    part: Filter, known: Mapping[Source, KnownCompounds], predictors_root: Path
-) -> Check:
+def _build(part: Filter, known: Mapping[Source, KnownCompounds], predictors_root: Path) -> Check:
     match part:
         case RangeFilter():
             return lambda molecules: _out_of_range(part, molecules)

@@ -37,7 +37,8 @@ def source_of(part: Asking, predictors_root: Path) -> Source:
 def parts_with_predictors(config: ObjectiveConfig) -> list[tuple[str, Asking]]:
     """(key in the config, part) of everything that needs a predictor."""
     groups: tuple[tuple[str, Sequence[object]], ...] = (
-        ("components", config.components), ("filters", config.filters)
+        ("components", config.components),
+        ("filters", config.filters),
     )
     return [
         (f"objective.{group}.{i}", part)

@@ -230,8 +230,13 @@ class QueueExecutor:
     process takes no other call with it. It is sent `MAX_ATTEMPTS` times in all.
     """
 
-    def __init__(self, slots: Mapping[tuple[str, ...], Sequence[Slot]], *, max_inflight: int,
-                 on_close: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        slots: Mapping[tuple[str, ...], Sequence[Slot]],
+        *,
+        max_inflight: int,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
         """Serve the pools of each key by the slots beside it; `on_close` is called at the end."""
         self._places = threading.BoundedSemaphore(max_inflight)
         self._closed = threading.Event()

@@ -52,7 +52,8 @@ def make_ray_executor(config: RayExecutorConfig, pools: Sequence[WorkerPool]) ->
         raise
     return QueueExecutor(
         {(pool.name,): [RaySlot(pool) for _ in range(pool.n_workers)] for pool in pools},
-        max_inflight=config.max_inflight, on_close=ray.shutdown if started else None,
+        max_inflight=config.max_inflight,
+        on_close=ray.shutdown if started else None,
     )
 
 
@@ -95,7 +96,10 @@ class RaySlot:
             if not ray.wait([ready], timeout=_PATIENCE_S)[0]:
                 _log.warning(
                     "Ray has not found room for a %r worker yet (%g CPUs, %g GPUs): is the cluster "
-                    "busy? Waiting.", self._pool.name, self._pool.n_cpus, self._pool.n_gpus,
+                    "busy? Waiting.",
+                    self._pool.name,
+                    self._pool.n_cpus,
+                    self._pool.n_gpus,
                 )
         try:
             outcome: bytes = ray.get(self._actor.call.remote(call))
@@ -140,9 +144,7 @@ def _start(address: str | None, pools: Sequence[WorkerPool]) -> None:
         ray.init(address, **quiet)
     except (OSError, ImportError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise ConfigError(
-            f"executor.address: cannot reach Ray at {address!r}: {reason}"
-        ) from error
+        raise ConfigError(f"executor.address: cannot reach Ray at {address!r}: {reason}") from error
 
 
 def _check_resources(pools: Sequence[WorkerPool]) -> None:

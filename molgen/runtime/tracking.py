@@ -67,12 +67,15 @@ class Tracker:
 
             old = client.get_run(self.run_id).data.params
             fresh = [Param(key, value) for key, value in new.items() if key not in old]
-            changed = [RunTag(f"resumed.{key}", value) for key, value in new.items()
-                       if key in old and old[key] != value]
+            changed = [
+                RunTag(f"resumed.{key}", value)
+                for key, value in new.items()
+                if key in old and old[key] != value
+            ]
             for start in range(0, len(fresh), _MAX_PARAMS):
-                client.log_batch(self.run_id, params=fresh[start:start + _MAX_PARAMS])
+                client.log_batch(self.run_id, params=fresh[start : start + _MAX_PARAMS])
             for start in range(0, len(changed), _MAX_PARAMS):
-                client.log_batch(self.run_id, tags=changed[start:start + _MAX_PARAMS])
+                client.log_batch(self.run_id, tags=changed[start : start + _MAX_PARAMS])
 
         self._send(send)
 
@@ -86,7 +89,7 @@ class Tracker:
 
             batch = [Metric(key, value, now_ms, step) for key, value in finite.items()]
             for start in range(0, len(batch), _MAX_METRICS):
-                client.log_batch(self.run_id, metrics=batch[start:start + _MAX_METRICS])
+                client.log_batch(self.run_id, metrics=batch[start : start + _MAX_METRICS])
 
         self._send(send)
 
@@ -104,7 +107,9 @@ class Tracker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         if not self._ended:
@@ -130,7 +135,9 @@ class Tracker:
                 self._warned = True
                 _log.warning(
                     "MLflow at %s does not answer; the run goes on, its numbers are in the run "
-                    "folder (%s)", self._uri, _reason(error),
+                    "folder (%s)",
+                    self._uri,
+                    _reason(error),
                 )
 
     def _try_first(self, client: MlflowClient) -> None:
@@ -153,7 +160,8 @@ class Tracker:
             client = MlflowClient(tracking_uri=self._uri)
             experiment = client.get_experiment_by_name(self._experiment)
             experiment_id = (
-                experiment.experiment_id if experiment
+                experiment.experiment_id
+                if experiment
                 else client.create_experiment(self._experiment, _artifact_location(self._uri))
             )
             if self.run_id:

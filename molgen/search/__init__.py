@@ -1,0 +1,1 @@
+"""What proposes: the policy and how it learns."""

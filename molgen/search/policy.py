@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from rdkit import Chem
 from safetensors.torch import load, save
@@ -79,7 +78,9 @@ class Policy:
         losses, gaps = [], []
         for update in range(self._config.n_updates):
             first = update * n_fresh
-            chosen = [fresh[order[(first + i) % len(fresh)]] for i in range(min(n_fresh, len(fresh)))]
+            chosen = [
+                fresh[order[(first + i) % len(fresh)]] for i in range(min(n_fresh, len(fresh)))
+            ]
             chosen += _by_rank(replay, self._config.batch_size - len(chosen), rng)
             loss, gap = self._update(chosen, rng)
             losses.append(loss)
@@ -162,13 +163,11 @@ def read_weights(weights: bytes) -> dict[str, Tensor]:
     return load(weights)
 
 
-def _by_rank(
-    replay: Sequence[Lesson], n: int, rng: np.random.Generator
-) -> list[Lesson]:
-    """n lessons drawn with weights 1 / (rank + 1% of the size), so the best come oftenest."""
+def _by_rank(replay: Sequence[Lesson], n: int, rng: np.random.Generator) -> list[Lesson]:
+    """N lessons drawn with weights 1 / (rank + 1% of the size), so the best come oftenest."""
     if not replay or n <= 0:
         return []
-    weight: npt.NDArray[np.float64] = 1.0 / (0.01 * len(replay) + np.arange(1, len(replay) + 1))
+    weight = 1.0 / (0.01 * len(replay) + np.arange(1, len(replay) + 1))
     return [replay[i] for i in rng.choice(len(replay), size=n, p=weight / weight.sum())]
 
 

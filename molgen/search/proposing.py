@@ -29,7 +29,9 @@ class Proposal:
 class GeneratorWorker:
     """Holds the network; new weights come with the calls that need them."""
 
-    def __init__(self, prior: Path | None, prompts: Sequence[str], options: SamplingOptions) -> None:
+    def __init__(
+        self, prior: Path | None, prompts: Sequence[str], options: SamplingOptions
+    ) -> None:
         self._network = load_network(prior)
         self._prompts: list[Prompt] = [
             parse_prompt(p, self._network.vocabulary, self._network.tables) for p in prompts

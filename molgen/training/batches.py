@@ -70,4 +70,3 @@ def _plan(
         rows += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
     full = np.stack([row for row in rows if len(row) == batch_size])
     return full[rng.permutation(len(full))].astype(np.int64)
-

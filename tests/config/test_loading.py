@@ -63,8 +63,9 @@ def test_a_minimal_file_gets_every_default(file: Path) -> None:
 
 
 def test_hydroxylamine_is_not_false_and_an_exponent_makes_a_number(file: Path) -> None:
-    config = load_config(with_text(
-        file, "learning: {learning_rate: 1e-5}\ndescription: 1:30\nseed: 10_000\n"))
+    config = load_config(
+        with_text(file, "learning: {learning_rate: 1e-5}\ndescription: 1:30\nseed: 10_000\n")
+    )
     assert config.objective.components[1].smiles[0] == "NO"  # type: ignore[union-attr]
     assert config.learning.learning_rate == 1e-5
     assert config.description == "1:30"
@@ -82,8 +83,32 @@ def test_a_config_in_the_run_folder_loads_back_equal(file: Path, tmp_path: Path)
 
 PLAIN = st.one_of(
     st.text(max_size=12),
-    st.sampled_from(["NO", "no", "1e-4", "1e5", "~", "null", "1:30", "2026-01-01", "0x1F", "010",
-                     "1_0", ".5", "-", "<<", "=", "true", "on", ".inf", "+1", "5.", "- a", "a: b"]),
+    st.sampled_from(
+        [
+            "NO",
+            "no",
+            "1e-4",
+            "1e5",
+            "~",
+            "null",
+            "1:30",
+            "2026-01-01",
+            "0x1F",
+            "010",
+            "1_0",
+            ".5",
+            "-",
+            "<<",
+            "=",
+            "true",
+            "on",
+            ".inf",
+            "+1",
+            "5.",
+            "- a",
+            "a: b",
+        ]
+    ),
 )
 OVERRIDES: dict[str, st.SearchStrategy[Any]] = {
     "description": PLAIN,
@@ -97,7 +122,8 @@ OVERRIDES: dict[str, st.SearchStrategy[Any]] = {
     "executor.n_workers": st.integers(1, 64),
     "executor.kind": st.sampled_from(["local", "ray"]),
     "objective.components.1.smiles": st.lists(
-        st.sampled_from(["NO", "C", "N", "O", "[Na+]", "CC(=O)O", "[*:1]CC"]), min_size=1),
+        st.sampled_from(["NO", "C", "N", "O", "[Na+]", "CC(=O)O", "[*:1]CC"]), min_size=1
+    ),
 }
 
 
@@ -108,8 +134,10 @@ def test_whatever_was_overridden_is_there_and_survives_dumping(
 ) -> None:
     folder = tmp_path_factory.mktemp("config")
     (folder / "demo.yaml").write_text(MINIMAL)
-    texts = [f"{key}={yaml.safe_dump(value, default_style=_quoted(value)).strip()}"
-             for key, value in values.items()]
+    texts = [
+        f"{key}={yaml.safe_dump(value, default_style=_quoted(value)).strip()}"
+        for key, value in values.items()
+    ]
     config = load_config(folder / "demo.yaml", texts)
     for key, value in values.items():
         node: Any = config.model_dump()
@@ -156,10 +184,17 @@ def test_a_missing_parent_names_both_files(tmp_path: Path) -> None:
 
 
 def test_an_override_reaches_into_lists_and_missing_sections(file: Path) -> None:
-    config = load_config(file, [
-        "objective.components.0.weight=2", "executor.n_workers=1", "generator.prompts.0=CCO",
-        "generator.prompts.1=CCN", "report.n_drawn=5", "report.n_drawn=6",
-    ])
+    config = load_config(
+        file,
+        [
+            "objective.components.0.weight=2",
+            "executor.n_workers=1",
+            "generator.prompts.0=CCO",
+            "generator.prompts.1=CCN",
+            "report.n_drawn=5",
+            "report.n_drawn=6",
+        ],
+    )
     assert config.objective.components[0].weight == 2
     assert config.executor == LocalExecutorConfig(n_workers=1)
     assert config.generator.prompts == ["CCO", "CCN"]
@@ -167,23 +202,27 @@ def test_an_override_reaches_into_lists_and_missing_sections(file: Path) -> None
 
 
 def test_the_kind_of_executor_can_be_changed_from_the_command_line(file: Path) -> None:
-    config = load_config(with_text(file, "executor: {kind: local, n_workers: 3}\n"),
-                         ["executor.kind=ray", "executor.address=ray://head:10001"])
-    assert config.executor == RayExecutorConfig(
-        kind="ray", n_workers=3, address="ray://head:10001")
+    config = load_config(
+        with_text(file, "executor: {kind: local, n_workers: 3}\n"),
+        ["executor.kind=ray", "executor.address=ray://head:10001"],
+    )
+    assert config.executor == RayExecutorConfig(kind="ray", n_workers=3, address="ray://head:10001")
 
 
-@pytest.mark.parametrize(("override", "told"), [
-    ("seed", "must look like section.key=value"),
-    ("=3", "must look like section.key=value"),
-    ("a..b=3", "must look like section.key=value"),
-    ("generator.prompts=[*:1]CC", "put text with special characters in quotes"),
-    ("objective.components.7.weight=2", "objective.components is a list of 2"),
-    ("objective.components.qed.weight=2", "give an index from 0 to 2, not 'qed'"),
-    ("name.first=x", "name is a text, not a section"),
-    ("bugdet.n_rounds=3", "unknown key; did you mean 'budget'?"),
-    ("seed=x", "override 'seed=x': seed: should be a valid integer, not \"x\""),
-])
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("seed", "must look like section.key=value"),
+        ("=3", "must look like section.key=value"),
+        ("a..b=3", "must look like section.key=value"),
+        ("generator.prompts=[*:1]CC", "put text with special characters in quotes"),
+        ("objective.components.7.weight=2", "objective.components is a list of 2"),
+        ("objective.components.qed.weight=2", "give an index from 0 to 2, not 'qed'"),
+        ("name.first=x", "name is a text, not a section"),
+        ("bugdet.n_rounds=3", "unknown key; did you mean 'budget'?"),
+        ("seed=x", "override 'seed=x': seed: should be a valid integer, not \"x\""),
+    ],
+)
 def test_a_wrong_override_is_named(file: Path, override: str, told: str) -> None:
     message = complaint(file, override)
     assert f"override {override!r}: " in message
@@ -209,7 +248,7 @@ executor: 3
 """)
     lines = complaint(file).splitlines()
     expected = [
-        "seed: should be a valid integer, not \"3\"",
+        'seed: should be a valid integer, not "3"',
         "budget.n_rounds: should be a valid integer, not true",
         "generator.temprature: unknown key; did you mean 'temperature'? (known keys: prior, ",
         "objective.components.0.name: \"qedd\" is not allowed; did you mean 'qed'? (one of: qed, ",
@@ -239,21 +278,24 @@ def test_a_fault_in_a_parent_is_blamed_on_the_parent(file: Path, tmp_path: Path)
     assert f"{tmp_path / 'child.yaml'}: round_size: should be greater than or equal" in message
 
 
-@pytest.mark.parametrize(("content", "told"), [
-    (b"", "the file is empty"),
-    (b"# only a comment\n", "the file is empty"),
-    (b"- a\n- b\n", "must hold `key: value` lines, not a list"),
-    (b"just words\n", "must hold `key: value` lines, not a text"),
-    (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", "is not a text file"),
-    (b"\x00\x01\x02", "not valid YAML"),
-    (b"a: 1\nb: [1, 2\nc: 3\n", "not valid YAML: line 3"),
-    (b"seed: 1\nseed: 2\n", "not valid YAML: line 2, column 1: the key 'seed' is given twice"),
-    (b"a: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
-    (b"[" * 5000, "not valid YAML"),
-    (b"name: &a [*a]\n", "not valid YAML: line 1, column 7: found unconstructable recursive"),
-    (b'name: "\\ud83d"\n', "is half a character"),
-    (b"extends: [a, b]\n", "must be the name of one file"),
-])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "the file is empty"),
+        (b"# only a comment\n", "the file is empty"),
+        (b"- a\n- b\n", "must hold `key: value` lines, not a list"),
+        (b"just words\n", "must hold `key: value` lines, not a text"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", "is not a text file"),
+        (b"\x00\x01\x02", "not valid YAML"),
+        (b"a: 1\nb: [1, 2\nc: 3\n", "not valid YAML: line 3"),
+        (b"seed: 1\nseed: 2\n", "not valid YAML: line 2, column 1: the key 'seed' is given twice"),
+        (b"a: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+        (b"[" * 5000, "not valid YAML"),
+        (b"name: &a [*a]\n", "not valid YAML: line 1, column 7: found unconstructable recursive"),
+        (b'name: "\\ud83d"\n', "is half a character"),
+        (b"extends: [a, b]\n", "must be the name of one file"),
+    ],
+)
 def test_what_is_not_a_config_file_gets_one_clear_line(
     tmp_path: Path, content: bytes, told: str
 ) -> None:
@@ -307,8 +349,8 @@ def test_faults_in_plain_unions_and_mappings_keep_their_keys(tmp_path: Path) -> 
     assert f"{path}: members.0.sise: unknown key; did you mean 'size'?" in message
     assert f"{path}: member: " not in message
     assert f"{path}: members: " not in message
-    assert f"{path}: steps: \"some\" is not allowed (one of: all)" in message
-    assert f"{path}: sizes.a: should be a valid integer, not \"x\"" in message
+    assert f'{path}: steps: "some" is not allowed (one of: all)' in message
+    assert f'{path}: sizes.a: should be a valid integer, not "x"' in message
 
 
 def test_the_schema_is_json_and_allows_a_parent() -> None:

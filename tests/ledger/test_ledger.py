@@ -35,9 +35,16 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def new(smiles: str, status: Any = "pending", reason: str = "") -> NewMolecule:
-    return NewMolecule(smiles=smiles, inchikey=f"KEY-{smiles}", constitution=smiles,
-                       scaffold="c1ccccc1", origin="policy", parents=("CCO",), status=status,
-                       reason=reason)
+    return NewMolecule(
+        smiles=smiles,
+        inchikey=f"KEY-{smiles}",
+        constitution=smiles,
+        scaffold="c1ccccc1",
+        origin="policy",
+        parents=("CCO",),
+        status=status,
+        reason=reason,
+    )
 
 
 def is_nan(value: object) -> bool:
@@ -45,8 +52,15 @@ def is_nan(value: object) -> bool:
 
 
 def score(id: int, reward: float = 0.5, **values: Any) -> Score:
-    return Score(id=id, status="unscored" if math.isnan(reward) else "scored", reason="",
-                 reward=reward, values=values, worker="here:1", seconds=0.1)
+    return Score(
+        id=id,
+        status="unscored" if math.isnan(reward) else "scored",
+        reason="",
+        reward=reward,
+        values=values,
+        worker="here:1",
+        seconds=0.1,
+    )
 
 
 def test_rows_come_back_in_the_order_of_proposal(ledger: Ledger) -> None:
@@ -133,11 +147,17 @@ def test_the_best_are_ordered_by_reward_then_age_without_nan(ledger: Ledger) -> 
     assert [r.id for r in ledger.best(2, before_round=1)] == [2, 3]
 
 
-@given(values=st.dictionaries(
-    st.text(min_size=1, max_size=8),
-    st.floats() | st.integers(-2**53, 2**53) | st.text(max_size=8) | st.booleans() | st.none(),
-    max_size=6,
-))
+@given(
+    values=st.dictionaries(
+        st.text(min_size=1, max_size=8),
+        st.floats()
+        | st.integers(-(2**53), 2**53)
+        | st.text(max_size=8)
+        | st.booleans()
+        | st.none(),
+        max_size=6,
+    )
+)
 @settings(max_examples=40, deadline=None)
 def test_values_come_back_as_they_went_and_missing_ones_as_nan(
     values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
@@ -158,8 +178,19 @@ def test_values_come_back_as_they_went_and_missing_ones_as_nan(
 
 def test_numbers_of_numpy_and_missing_values_of_pandas_are_understood(ledger: Ledger) -> None:
     ledger.add(0, [new(ASPIRIN)])
-    ledger.commit([score(1, float(np.float32(0.5)), a=np.float32(0.25), b=np.int64(3),
-                         c=np.bool_(True), d=pd.NA, e=np.float64("nan"))])
+    ledger.commit(
+        [
+            score(
+                1,
+                float(np.float32(0.5)),
+                a=np.float32(0.25),
+                b=np.int64(3),
+                c=np.bool_(True),
+                d=pd.NA,
+                e=np.float64("nan"),
+            )
+        ]
+    )
     row = ledger.round_rows(0)[0]
     assert row.reward == 0.5
     assert (row.values["a"], row.values["b"], row.values["c"]) == (0.25, 3, True)
@@ -215,14 +246,15 @@ def test_sqlite_waits_for_the_disk_and_lets_others_read(ledger: Ledger, tmp_path
         other.close()
 
 
-@pytest.mark.parametrize(("content", "told"), [
-    (None, "no ledger there"),
-    (b"", "not a ledger of this version"),
-    (b"this is not a database, it only sits where one should be " * 40, "not a database"),
-])
-def test_what_is_not_a_ledger_is_refused(
-    tmp_path: Path, content: bytes | None, told: str
-) -> None:
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "no ledger there"),
+        (b"", "not a ledger of this version"),
+        (b"this is not a database, it only sits where one should be " * 40, "not a database"),
+    ],
+)
+def test_what_is_not_a_ledger_is_refused(tmp_path: Path, content: bytes | None, told: str) -> None:
     path = tmp_path / "ledger.db"
     if content is not None:
         path.write_bytes(content)
@@ -230,10 +262,15 @@ def test_what_is_not_a_ledger_is_refused(
         Ledger.open(path, create=False)
 
 
-@pytest.mark.parametrize("url", [
-    "oracle9://x", "postgresql://user:secret@127.0.0.1:9/molgen", "/proc/none/ledger.db",
-    "sqlite:////proc/none/ledger.db",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "oracle9://x",
+        "postgresql://user:secret@127.0.0.1:9/molgen",
+        "/proc/none/ledger.db",
+        "sqlite:////proc/none/ledger.db",
+    ],
+)
 def test_an_unreachable_database_is_a_users_error_that_hides_the_password(url: str) -> None:
     with pytest.raises(DataError) as caught:
         Ledger.open(url, create=True)
@@ -271,8 +308,9 @@ for round in range(10_000):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_was_committed_before_a_kill_is_there_afterwards(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "ledger.db"
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE,
-                              text=True)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    )
     assert writer.stdout is not None
     for _ in range(random.Random(seed).randrange(5, 40)):
         writer.stdout.readline()
@@ -286,8 +324,9 @@ def test_what_was_committed_before_a_kill_is_there_afterwards(tmp_path: Path, se
     done = last[0] if last else 4
     assert (table[table["round"] <= done]["status"] == "scored").all()
     assert len(table[table["round"] <= done]) == 20 * (done + 1)
-    assert (table[table["status"] == "scored"]["x"] == table[table["status"] == "scored"]["id"]
-            ).all()
+    assert (
+        table[table["status"] == "scored"]["x"] == table[table["status"] == "scored"]["id"]
+    ).all()
     # Every round after the last whole one is a whole number of transactions.
     assert set(table.groupby("round").size()) == {20}
     assert set(table.groupby("round")["status"].nunique()) == {1}

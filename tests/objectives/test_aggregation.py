@@ -42,9 +42,7 @@ def test_a_reward_is_missing_exactly_where_a_desirability_is(t: Table, how: Aggr
 
 
 @given(tables(), st.sampled_from(MEANS))
-def test_a_mean_lies_between_its_smallest_and_its_largest_part(
-    t: Table, how: Aggregation
-) -> None:
+def test_a_mean_lies_between_its_smallest_and_its_largest_part(t: Table, how: Aggregation) -> None:
     table = t[0][:, ~np.isnan(t[0]).any(axis=0)]
     rewards = aggregate(list(table), t[1], how=how)
     assert (rewards >= table.min(axis=0)).all() and (rewards <= table.max(axis=0)).all()

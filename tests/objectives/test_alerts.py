@@ -46,16 +46,14 @@ HARMLESS = {
     "rivaroxaban": "O=C(NCC1CN(c2ccc(N3CCOCC3=O)cc2)C(=O)O1)c1ccc(Cl)s1",
     "sofosbuvir": "CC(C)OC(=O)C(C)NP(=O)(OCC1OC(n2ccc(=O)[nH]c2=O)C(C)(F)C1O)Oc1ccccc1",
     "tenofovir": "CC(Cn1cnc2c(N)ncnc21)OCP(=O)(O)O",
-    "tenofovir disoproxil":
-        "CC(Cn1cnc2c(N)ncnc21)OCP(=O)(OCOC(=O)OC(C)C)OCOC(=O)OC(C)C",
+    "tenofovir disoproxil": "CC(Cn1cnc2c(N)ncnc21)OCP(=O)(OCOC(=O)OC(C)C)OCOC(=O)OC(C)C",
     "tenofovir alafenamide": "CC(Cn1cnc2c(N)ncnc21)OCP(=O)(NC(C)C(=O)OC(C)C)Oc1ccccc1",
     "amifostine": "NCCCNCCSP(=O)(O)O",
     "miltefosine": "CCCCCCCCCCCCCCCCOP(=O)([O-])OCC[N+](C)(C)C",
     "zoledronic acid": "O=P(O)(O)C(O)(Cn1ccnc1)P(=O)(O)O",
     "clindamycin": "CCCC1CC(C(=O)NC(C(C)Cl)C2OC(SC)C(O)C(O)C2O)N(C)C1",
     "carmustine": "O=NN(CCCl)C(=O)NCCCl",
-    "fluticasone propionate":
-        "CCC(=O)OC1(C(=O)SCF)C(C)CC2C3CC(F)C4=CC(=O)C=CC4(C)C3(F)C(O)CC21C",
+    "fluticasone propionate": "CCC(=O)OC1(C(=O)SCF)C(C)CC2C3CC(F)C4=CC(=O)C=CC4(C)C3(F)C(O)CC21C",
     "edoxaban": "CN(C)C(=O)C1CCC(NC(=O)C(=O)Nc2ccc(Cl)cn2)C(NC(=O)c2nc3c(s2)CN(C)CC3)C1",
     "ranitidine": "CNC(=C[N+](=O)[O-])NCCSCc1ccc(CN(C)C)o1",
     "pyridostigmine": "CN(C)C(=O)Oc1ccc[n+](C)c1",

@@ -74,9 +74,7 @@ def wait_until(condition: Callable[[], bool]) -> bool:
     return False
 
 
-def test_one_process_answers_all_batches_and_no_molecule_is_sent_twice(
-    ask: Ask, log: Path
-) -> None:
+def test_one_process_answers_all_batches_and_no_molecule_is_sent_twice(ask: Ask, log: Path) -> None:
     found = ask(GOOD.format(log=str(log)), ["C", "CC", "C", "", "CCC", "CC"])
     assert found.values.tolist()[:3] == [1, 2, 1] and found.values.tolist()[4:] == [3, 2]
     assert np.isnan(found.values[3]) and found.reasons == [""] * 6 and not found.any_failed
@@ -112,7 +110,7 @@ def test_a_program_that_ignores_the_end_of_its_input_is_killed(tmp_path: Path, l
 
 
 def test_null_leaves_a_molecule_without_a_score_and_is_no_failure(ask: Ask) -> None:
-    body = 'for line in sys.stdin: print(\'{"scores": [1.5, null]}\', flush=True)'
+    body = "for line in sys.stdin: print('{\"scores\": [1.5, null]}', flush=True)"
     found = ask(body, ["C", "CC"])
     assert found.values[0] == 1.5 and np.isnan(found.values[1])
     assert found.reasons == ["", "the scorer gave no score"] and not found.any_failed
@@ -120,7 +118,7 @@ def test_null_leaves_a_molecule_without_a_score_and_is_no_failure(ask: Ask) -> N
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_a_number_that_is_not_finite_is_no_score(ask: Ask, number: str) -> None:
-    body = f'for line in sys.stdin: print(\'{{"scores": [{number}, 2]}}\', flush=True)'
+    body = f"for line in sys.stdin: print('{{\"scores\": [{number}, 2]}}', flush=True)"
     found = ask(body, ["C", "CC"])
     assert np.isnan(found.values[0]) and found.values[1] == 2
     assert "which is no score" in found.reasons[0] and not found.any_failed
@@ -225,11 +223,8 @@ def test_a_slow_program_has_time_until_its_timeout(ask: Ask, log: Path) -> None:
 
 
 def test_a_large_batch_and_many_messages_do_not_block_each_other(ask: Ask, log: Path) -> None:
-    body = (
-        "sys.stderr.write('x' * 300_000)\n"
-        + GOOD.format(log=str(log)).replace(
-            "    print(", "    sys.stderr.write('y' * 300_000)\n    print("
-        )
+    body = "sys.stderr.write('x' * 300_000)\n" + GOOD.format(log=str(log)).replace(
+        "    print(", "    sys.stderr.write('y' * 300_000)\n    print("
     )
     smiles = ["C" * (100 + i) for i in range(3000)]  # about 5 MB
     assert ask(body, smiles, batch_size=3000).values.tolist() == [len(s) for s in smiles]

@@ -23,9 +23,7 @@ def test_it_loads_and_its_oracle_scores(monkeypatch: pytest.MonkeyPatch) -> None
     assert made.failed_components == set()
 
 
-def test_written_out_it_reads_back_equal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_written_out_it_reads_back_equal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     config = load_config("configs/custom_scorer.yaml")
     (tmp_path / "again.yaml").write_text(dump_config(config))

@@ -79,9 +79,7 @@ def test_the_ends_of_a_curve_are_exact(curve: Increasing) -> None:
 def test_the_flanks_are_linear() -> None:
     assert desirability(Increasing(zero_at=4.0, one_at=8.0), [5.0, 7.0]).tolist() == [0.25, 0.75]
     curve = Between(low=2.0, high=3.0, margin=2.0)
-    assert desirability(curve, [-1, 0, 1, 2, 2.5, 3, 4, 9]).tolist() == [
-        0, 0, 0.5, 1, 1, 1, 0.5, 0
-    ]
+    assert desirability(curve, [-1, 0, 1, 2, 2.5, 3, 4, 9]).tolist() == [0, 0, 0.5, 1, 1, 1, 0.5, 0]
 
 
 def test_the_shape_of_the_values_is_kept() -> None:

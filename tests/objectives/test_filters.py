@@ -40,7 +40,9 @@ def test_without_filters_everything_that_can_be_read_passes() -> None:
 def test_a_range_names_the_descriptor_its_value_and_the_bound() -> None:
     weight = RangeFilter(type="range", name="molecular_weight", low=100, high=190)
     assert reasons([weight], [ASPIRIN, "C", CAFFEINE]) == [
-        "", "range: molecular_weight 16.04 < 100", "range: molecular_weight 194.2 > 190"
+        "",
+        "range: molecular_weight 16.04 < 100",
+        "range: molecular_weight 194.2 > 190",
     ]
 
 
@@ -65,7 +67,9 @@ def test_hazards_are_rejected_by_class() -> None:
 def test_substructures_are_forbidden_and_required() -> None:
     acid = SubstructureFilter(type="substructure", require=["C(=O)[OH]"], forbid=["[#7]"])
     assert reasons([acid], [ASPIRIN, PARACETAMOL, "CCO"]) == [
-        "", "substructure: has [#7]", "substructure: lacks C(=O)[OH]"
+        "",
+        "substructure: has [#7]",
+        "substructure: lacks C(=O)[OH]",
     ]
 
 
@@ -93,7 +97,8 @@ def test_the_order_of_the_molecules_and_of_the_filters_changes_no_verdict() -> N
 
 def test_cheap_filters_come_first() -> None:
     filters: list[Filter] = [
-        AlertFilter(type="alerts", catalogs=["BRENK"]), HazardFilter(type="hazards")
+        AlertFilter(type="alerts", catalogs=["BRENK"]),
+        HazardFilter(type="hazards"),
     ]
     assert reasons(filters, [MUSTARD]) == ["hazards: sulfur mustard"]
 
@@ -103,7 +108,12 @@ def test_a_measured_compound_is_known_in_any_spelling(predictors_root: Path) -> 
     salt, hydroxypyridine = "[Na+].CC(=O)Oc1ccccc1C(=O)[O-]", "Oc1ncc(F)c(O)n1"
     smiles = [ASPIRIN, "O=C(O)c1ccccc1OC(C)=O", salt, hydroxypyridine, "CCCCCCCCCCF", "O"]
     assert [bool(r) for r in reasons([known], smiles, predictors_root)] == [
-        True, True, True, True, False, False  # the fourth is a tautomer of fluorouracil
+        True,
+        True,
+        True,
+        True,
+        False,
+        False,  # the fourth is a tautomer of fluorouracil
     ]
     assert reasons([known], [ASPIRIN], predictors_root) == [
         "known: a measured compound of toy_logp"
@@ -119,5 +129,6 @@ def test_a_near_neighbour_is_known_below_similarity_1(predictors_root: Path) -> 
     for bound, rejected in ((similarity - 0.01, True), (similarity + 0.01, False)):
         known = KnownFilter(type="known", endpoint="toy_logp", max_similarity=bound)
         (reason,) = reasons([known], [near], predictors_root)
-        assert (reason == f"known: similarity {similarity:.2f} to a measured compound of toy_logp"
-                ) is rejected
+        assert (
+            reason == f"known: similarity {similarity:.2f} to a measured compound of toy_logp"
+        ) is rejected

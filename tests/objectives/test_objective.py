@@ -50,7 +50,9 @@ from tests.objectives.configs import (
 from tests.property_models.drugs import DRUGS
 
 LOGP = PredictorComponent(
-    type="predictor", endpoint="toy_logp", out_of_domain_factor=0.5,
+    type="predictor",
+    endpoint="toy_logp",
+    out_of_domain_factor=0.5,
     desirability=Increasing(zero_at=-5, one_at=8),
 )
 TPSA = PredictorComponent(
@@ -191,9 +193,10 @@ def test_all_endpoints_are_predicted_in_one_pass(
 def test_a_component_may_name_its_own_folder_of_predictors(predictors_root: Path) -> None:
     here = LOGP.model_copy(update={"folder": str(predictors_root)})
     found = table(objective(here), [ASPIRIN])
-    assert found["reward"].tolist() == table(objective(LOGP), [ASPIRIN], predictors_root)[
-        "reward"
-    ].tolist()
+    assert (
+        found["reward"].tolist()
+        == table(objective(LOGP), [ASPIRIN], predictors_root)["reward"].tolist()
+    )
 
 
 def test_a_predictor_that_does_not_exist_is_a_config_error_with_its_key(

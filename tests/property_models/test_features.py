@@ -10,13 +10,11 @@ from rdkit.Avalon import pyAvalonTools
 from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdReducedGraphs
 
 from property_models.features import (
-    ATOM_CATEGORIES,
-    BOND_CATEGORIES,
     DESCRIPTOR_NAMES,
     Features,
     featurise,
-    molecule_graph,
 )
+from property_models.graphs import ATOM_CATEGORIES, BOND_CATEGORIES, molecule_graph
 from property_models.molecules import standardise
 from tests.property_models.drugs import DRUGS
 from tests.property_models.test_molecules import shuffled

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Batch
 
 from property_models.datasets import Table
 from property_models.ensemble import derived_seed, fit_members, mean_score, member_scores
 from property_models.features import Features, featurise
+from property_models.graphs import Batch
 from property_models.kernel import KernelRecipe, TanimotoKernel, fit_tanimoto_kernel, tanimoto
 from property_models.network import NetworkRecipe, fit_network
 from property_models.trees import TreesRecipe, fit_boosted_trees

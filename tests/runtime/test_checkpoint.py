@@ -32,8 +32,9 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     assert loaded is not None
     tensors, state = loaded
     assert set(tensors) == set(TENSORS)
-    assert all(torch.equal(tensors[n], t) and tensors[n].dtype == t.dtype
-               for n, t in TENSORS.items())
+    assert all(
+        torch.equal(tensors[n], t) and tensors[n].dtype == t.dtype for n, t in TENSORS.items()
+    )
     assert math.isnan(state.pop("loss"))
     assert state == {k: v for k, v in STATE.items() if k != "loss"}
 
@@ -112,8 +113,9 @@ for n in range(100_000):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_kill_leaves_the_last_or_the_next_checkpoint_whole(tmp_path: Path, seed: int) -> None:
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)],
-                              stdout=subprocess.PIPE, text=True)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     assert writer.stdout is not None
     writer.stdout.readline()
     time.sleep(random.Random(seed).uniform(0, 0.2))

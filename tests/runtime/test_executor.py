@@ -81,7 +81,7 @@ def test_results_are_the_same_to_the_last_bit_as_in_this_process(executor: Execu
 
 
 def test_a_call_runs_with_one_thread_and_leaves_the_drivers_threads_alone(
-    executor: Executor
+    executor: Executor,
 ) -> None:
     import torch
 
@@ -199,8 +199,11 @@ def start_driver(folder: Path, *args: str) -> tuple[subprocess.Popen[str], list[
     """A driver with two busy workers, in a process group of its own, and the workers' ids."""
     (folder / "driver.py").write_text(DRIVER)
     driver = subprocess.Popen(
-        [sys.executable, str(folder / "driver.py"), str(folder), *args], text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        [sys.executable, str(folder / "driver.py"), str(folder), *args],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     return driver, [wait_for_pid(folder / str(i)) for i in range(2)]
@@ -297,7 +300,11 @@ executor.close()
 
 def run_python(text: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=60,
+        [sys.executable, "-c", text],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     return done.stdout

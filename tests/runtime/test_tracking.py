@@ -59,8 +59,9 @@ def test_parameters_numbers_and_files_arrive(
     monkeypatch.chdir(tmp_path / "elsewhere")
     (tmp_path / "report.html").write_text("<html>")
     with start() as tracker:
-        tracker.params({"budget.n_rounds": 3, "description": "x" * 7000}
-                       | {f"key.{i}": i for i in range(250)})
+        tracker.params(
+            {"budget.n_rounds": 3, "description": "x" * 7000} | {f"key.{i}": i for i in range(250)}
+        )
         tracker.metrics({"reward_mean": 0.5, "loss": math.nan, "mean_my score (nM)": 2.0}, 0)
         tracker.metrics({"reward_mean": 0.7, "bound": math.inf}, 1)
         tracker.artifact(tmp_path / "report.html")
@@ -123,8 +124,9 @@ def test_a_dead_server_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    with Tracker(uri=f"http://127.0.0.1:{port}", experiment="molgen", run_name="demo",
-                 run_id="known") as tracker:
+    with Tracker(
+        uri=f"http://127.0.0.1:{port}", experiment="molgen", run_name="demo", run_id="known"
+    ) as tracker:
         for step in range(20):
             tracker.metrics({"reward_mean": 0.5}, step)
         tracker.params({"seed": 1})
