@@ -162,6 +162,16 @@ def data_list() -> None:
     print("\n".join(data_lines()))
 
 
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="a data set of `molgen data list`")],
+) -> None:
+    """Tell where a data set lies, or where it comes from and what to do with it."""
+    from molgen.doctor import find_data
+
+    print(find_data(name))
+
+
 @config_app.command("validate")
 def config_validate(
     config: Annotated[Path, typer.Argument(help="config file (YAML)")], overrides: Overrides = None

@@ -27,9 +27,13 @@ class LearningConfig(Section):
     """How the policy follows the reward (augmented likelihood on fresh samples and replay)."""
 
     enabled: bool = True
-    sigma: float = Field(60.0, gt=0, description="nats that a reward of 1 adds to the prior's")
-    learning_rate: float = Field(1e-4, gt=0)
-    n_updates: int = Field(4, ge=1, description="replay updates after each round")
+    examples: list[Smiles] = Field(
+        [], description="molecules such as are wanted; after round 0 the prior is tuned to them"
+    )
+    n_example_updates: int = Field(20, ge=1, description="updates on the examples; few, or it copies")
+    sigma: float = Field(200.0, gt=0, description="nats that a reward of 1 adds to the prior's")
+    learning_rate: float = Field(5e-4, gt=0)
+    n_updates: int = Field(8, ge=1, description="updates after each round")
     batch_size: int = Field(64, ge=1)
     replay_size: int = Field(256, ge=1, description="best molecules kept for replay")
     max_per_scaffold: int = Field(25, ge=1, description="of them, molecules of one scaffold")

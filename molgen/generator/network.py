@@ -158,9 +158,9 @@ class GraphTransformer(nn.Module):
         """Tokens without the graph, (B, T, D)."""
         kind, bond, status, position = (features_BT5[..., i] for i in (2, 1, 3, 4))
         atom = self.atom_type(features_BT5[..., 0]) * (kind > 0).unsqueeze(-1)
-        return (
-            atom + self.bond(bond) + self.kind(kind) + self.status(status) + self.position(position)
-        )
+        x_BTD: Tensor = atom + self.bond(bond) + self.kind(kind) + self.status(status)
+        x_BTD = x_BTD + self.position(position)
+        return x_BTD
 
     def attention_bias(self, code: Tensor) -> Tensor:
         """Codes (B, T, T') -> biases (L, B, H, T, T'); code 0 is masked out."""
@@ -226,7 +226,7 @@ class GraphTransformer(nn.Module):
             allowed_BTN: 1 where the action may go.
         """
         query_BTD = self.pointer_query(h_BTD) + self.pointer_action(self.action(action_BT))
-        scores_BTN = (query_BTD.to(keys_BND.dtype) @ keys_BND.transpose(1, 2)).float()
+        scores_BTN: Tensor = (query_BTD.to(keys_BND.dtype) @ keys_BND.transpose(1, 2)).float()
         scores_BTN = scores_BTN * self.size.width**-0.5 + self.pointer_bias(code_BTN)[..., 0]
         return scores_BTN.masked_fill(allowed_BTN == 0, float("-inf"))
 

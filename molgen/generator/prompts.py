@@ -13,7 +13,7 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from molgen.errors import ConfigError, DataError
-from molgen.graphs.encoding import encode
+from molgen.graphs.encoding import BOND_ORDERS, encode
 from molgen.graphs.orders import Plan, expand, new_plan
 from molgen.graphs.state import KEPT, KEPT_MARKED, MAX_ATOMS
 from molgen.graphs.vocabulary import Tables, Vocabulary
@@ -81,7 +81,7 @@ def split_marks(smiles: str) -> tuple[Chem.Mol, tuple[tuple[int, int, int], ...]
         mol = Chem.MolFromSmiles(smiles)
     if mol is None:
         raise ConfigError(f"prompt {smiles!r}: cannot be parsed as SMILES")
-    if any(a.GetIsotope() for a in mol.GetAtoms()) or "@" in smiles or "/" in smiles:
+    if any(a.GetIsotope() for a in mol.GetAtoms()) or set(smiles) & set("@/\\"):
         raise ConfigError(
             f"prompt {smiles!r}: stereo marks and isotopes are not kept yet; write it without them"
         )
@@ -92,6 +92,10 @@ def split_marks(smiles: str) -> tuple[Chem.Mol, tuple[tuple[int, int, int], ...]
             continue
         if atom.GetDegree() != 1 or atom.GetNeighbors()[0].GetAtomicNum() == 0:
             raise ConfigError(f"prompt {smiles!r}: an attachment point needs exactly one neighbour")
+        if atom.GetBonds()[0].GetBondType() not in BOND_ORDERS:
+            raise ConfigError(
+                f"prompt {smiles!r}: an attachment point hangs by a single, double or triple bond"
+            )
     core, marks = _without_points(editable, smiles)
     if not 0 < core.GetNumAtoms() < MAX_ATOMS:
         raise ConfigError(f"prompt {smiles!r}: the core must have 1 to {MAX_ATOMS - 1} heavy atoms")
@@ -103,18 +107,19 @@ def _without_points(
 ) -> tuple[Chem.Mol, tuple[tuple[int, int, int], ...]]:
     marks = {a.GetIdx(): [0, 0, 0] for a in editable.GetAtoms() if a.GetAtomicNum()}
     points = [a.GetIdx() for a in editable.GetAtoms() if a.GetAtomicNum() == 0]
+    n_hydrogens: dict[int, int] = {}
     for point in points:
         (bond,) = editable.GetAtomWithIdx(point).GetBonds()
-        order = int(bond.GetBondTypeAsDouble())
-        marks[bond.GetOtherAtomIdx(point)][order - 1] += 1
+        order, neighbour = BOND_ORDERS[bond.GetBondType()], bond.GetOtherAtomIdx(point)
+        marks[neighbour][order - 1] += 1
+        n_hydrogens.setdefault(neighbour, editable.GetAtomWithIdx(neighbour).GetTotalNumHs())
+        n_hydrogens[neighbour] += order
     try:
         Chem.Kekulize(editable, clearAromaticFlags=True)
-        for point in points:
-            (bond,) = editable.GetAtomWithIdx(point).GetBonds()
-            neighbour = editable.GetAtomWithIdx(bond.GetOtherAtomIdx(point))
-            if neighbour.GetNoImplicit():
-                n_hydrogens = neighbour.GetNumExplicitHs() + int(bond.GetBondTypeAsDouble())
-                neighbour.SetNumExplicitHs(n_hydrogens)
+        # Hydrogens take the points' places; left to RDKit, *=S(=O)(C)C would fall to valence 4.
+        for neighbour, n in n_hydrogens.items():
+            editable.GetAtomWithIdx(neighbour).SetNoImplicit(True)
+            editable.GetAtomWithIdx(neighbour).SetNumExplicitHs(n)
         for point in sorted(points, reverse=True):
             editable.RemoveAtom(point)
         core = editable.GetMol()

@@ -60,3 +60,8 @@ def load_network(path: Path | None = None) -> GraphTransformer:
 def network_state(network: GraphTransformer) -> dict[str, torch.Tensor]:
     """Float32 copies of all weights, for a checkpoint or to hand to a worker."""
     return {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+
+
+def below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors whose names start with a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

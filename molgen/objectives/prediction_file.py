@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
+import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from molgen.errors import ConfigError, DataError
 
@@ -21,10 +30,11 @@ if TYPE_CHECKING:
 
     from property_models import Predictor
 
+T = TypeVar("T")
+
 CHUNK_SIZE = 2000  # rows in memory at a time
 SHIPPED_PREDICTORS = Path(__file__).parents[1] / "artifacts" / "predictors"
 _SUFFIX = "_input"  # of an input column whose name a result needs
-_READABLE = ".smi, .csv, .tsv, .sdf, .parquet, or - for SMILES on standard input"
 
 
 @dataclass(frozen=True)
@@ -32,21 +42,16 @@ class _Chunk:
     """Some rows of the input.
 
     Attributes:
-        columns: What the input says, column by column, in the input's order.
+        columns: What the input says, in its own columns.
         smiles: One entry a row.
         reasons: '' a row, or why its structure cannot be read.
         share: Part of the input read so far, 0 to 1; None where its length is not known.
     """
 
     columns: pd.DataFrame
-    smiles: list[object]
+    smiles: list[Any]
     reasons: list[str]
     share: float | None
-
-
-class _Writer(Protocol):
-    def write(self, table: pd.DataFrame) -> None: ...
-    def close(self) -> None: ...
 
 
 def predict_file(
@@ -59,40 +64,36 @@ def predict_file(
 ) -> tuple[int, int]:
     """Predicts every row of a file and writes the file again with the predictions beside it.
 
-    Every input column and row is kept, in order, as it stands; .smi and .sdf give the columns
-    `smiles` and `name` (and the fields of .sdf). Columns of `property_models.predict_table`
-    follow. An input column with the name of one of those gets the suffix `_input`. A row that
-    cannot be predicted has empty values and says why under `reason`.
+    Every input row and column is kept as it stands, in order; .smi gives the columns `smiles` and
+    `name`, .sdf these and its fields. The columns of `property_models.predict_table` follow. An
+    input column with the name of one of those gets the suffix `_input`. A row that cannot be
+    predicted has empty values and says why under `reason`.
 
     Args:
         table: .smi, .csv, .tsv, .sdf, .parquet, or '-' for SMILES lines on standard input.
-        output: .csv or .parquet, replaced only when it is complete.
+        output: .csv or .parquet; replaced only when it is complete.
         endpoints: What to predict; empty: everything there is a predictor for.
         folder: Folder of predictors; None: the shipped ones.
-        smiles_column: Where a table holds the structures.
+        smiles_column: Where a .csv, .tsv or .parquet holds the structures.
 
     Returns:
         Rows written, and how many of them have no prediction.
 
     Raises:
-        ConfigError: The output cannot be written, or the kind of a file is unknown.
+        ConfigError: The output cannot be written, or a file is of an unknown kind.
         DataError: The input is missing, empty or broken, or lacks the column.
         property_models.errors.PropertyModelError: An unknown endpoint or a broken predictor.
     """
-    make_writer = _WRITERS.get(output.suffix.lower())
-    if make_writer is None:
-        raise ConfigError(f"-o {output}: cannot write this kind of file; name a .csv or .parquet")
     n_rows = n_failed = 0
     with (
-        _opened(table, smiles_column) as chunks,
-        _replacing(output) as partial,
-        contextlib.closing(make_writer(partial)) as writer,
+        contextlib.closing(_read(table, smiles_column)) as chunks,
+        _writing(output) as write,
         _progress() as advance,
     ):
         predictors = _predictors(folder, endpoints)
         for chunk in chunks:
             found = _predict(chunk, predictors)
-            writer.write(found)
+            write(found)
             n_rows += len(found)
             n_failed += int((found["reason"] != "").sum())
             advance(n_rows, chunk.share)
@@ -106,9 +107,7 @@ def _predictors(folder: Path | None, endpoints: Sequence[str]) -> dict[str, Pred
     root = SHIPPED_PREDICTORS if folder is None else folder
     names = list(endpoints) or available(root)
     if not names:
-        raise ConfigError(
-            f"--folder {root}: holds no predictor; train one with `molgen train-predictor`"
-        )
+        raise ConfigError(f"{root}: holds no predictor; make one with `molgen train-predictor`")
     return load_predictors(root, names)
 
 
@@ -118,36 +117,45 @@ def _predict(chunk: _Chunk, predictors: Mapping[str, Predictor]) -> pd.DataFrame
     from property_models import predict_table
 
     readable = [s if not r else "" for s, r in zip(chunk.smiles, chunk.reasons, strict=True)]
-    found = predict_table(predictors, readable)  # type: ignore[arg-type]  # no str: a reason
+    found = predict_table(predictors, readable)
     found["reason"] = [
         own or predicted for own, predicted in zip(chunk.reasons, found["reason"], strict=True)
     ]
-    # Without rows pandas cannot know what a column holds.
-    texts = [name for name in found if name == "reason" or str(name).endswith("_inchikey")]
+    # Said outright, because a chunk without rows does not show what a column holds.
+    texts = [c for c in found.columns if c == "reason" or c.endswith("_neighbour_inchikey")]
     found = found.astype(dict.fromkeys(texts, "str"))
-    new_names = {c: f"{c}{_SUFFIX}" for c in chunk.columns if c in found}
-    for old, new in new_names.items():
-        if new in chunk.columns:
-            raise DataError(
-                f"the input has the columns {old!r}, which is needed for a result, and {new!r}, "
-                "to which it would be renamed; rename one of them"
-            )
+    new_names = _new_names(chunk.columns.columns, found.columns)
     return pd.concat([chunk.columns.rename(columns=new_names), found], axis=1)
+
+
+def _new_names(columns: Iterable[str], taken: Collection[str]) -> dict[str, str]:
+    """Names for the input columns whose own are taken by results."""
+    columns = list(columns)
+    new_names = {name: f"{name}{_SUFFIX}" for name in columns if name in taken}
+    for old, new in new_names.items():
+        if new in columns or new in taken:
+            raise DataError(
+                f"the input's column {old!r} has the name of a result and would become {new!r}, "
+                "which there is, too; rename one of them"
+            )
+    return new_names
 
 
 # -- read -----------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _opened(table: str, smiles_column: str) -> Iterator[Iterator[_Chunk]]:
+def _read(table: str, smiles_column: str) -> Generator[_Chunk, None, None]:
     """The rows of an input, some at a time."""
     if table == "-":
-        yield _smiles_chunks(sys.stdin.buffer, "standard input", n_bytes=0)
+        yield from _smiles_chunks(sys.stdin.buffer, "standard input", 0)
         return
     path = Path(table)
     kind = path.suffix.lower()
     if kind not in (".smi", ".csv", ".tsv", ".sdf", ".parquet"):
-        raise ConfigError(f"{table}: cannot read this kind of file; give {_READABLE}")
+        raise ConfigError(
+            f"{table}: cannot read this kind of file; give .smi, .csv, .tsv, .sdf, .parquet, or - "
+            "for SMILES on standard input"
+        )
     try:
         n_bytes = path.stat().st_size
         stream = path.open("rb")
@@ -157,112 +165,114 @@ def _opened(table: str, smiles_column: str) -> Iterator[Iterator[_Chunk]]:
         if not n_bytes:
             raise DataError(f"{table}: is empty")
         if kind == ".smi":
-            yield _smiles_chunks(stream, table, n_bytes)
+            yield from _smiles_chunks(stream, table, n_bytes)
         elif kind == ".sdf":
-            yield _sdf_chunks(stream, table, n_bytes)
+            yield from _sdf_chunks(stream, table, n_bytes)
         elif kind == ".parquet":
-            yield _parquet_chunks(stream, table, smiles_column)
+            yield from _parquet_chunks(stream, table, smiles_column)
         else:
             separator = "\t" if kind == ".tsv" else ","
-            yield _csv_chunks(stream, table, n_bytes, separator, smiles_column)
+            yield from _table_chunks(stream, table, n_bytes, separator, smiles_column)
 
 
 def _smiles_chunks(stream: IO[bytes], name: str, n_bytes: int) -> Iterator[_Chunk]:
     """Lines of a SMILES and, after white space, a name; empty lines are no rows."""
-    lines = (line.split(None, 1) for line in _text(stream, errors="replace"))
-    rows = ((words[0], words[1].strip() if len(words) > 1 else "") for words in lines if words)
-    empty = True
+    lines = (line.split(None, 1) for line in _lines(stream, "replace"))
+    rows = ((words[0], "".join(words[1:]).strip()) for words in lines if words)
+    n_rows = 0
     for some in _batches(rows):
-        empty = False
+        n_rows += len(some)
         smiles, names = zip(*some, strict=True)
-        yield _chunk({"smiles": smiles, "name": names}, "smiles", _share(stream, n_bytes))
-    if empty:
+        columns = _frame({"smiles": smiles, "name": names})
+        yield _Chunk(columns, list(smiles), [""] * len(some), _share(stream, n_bytes))
+    if not n_rows:
         raise DataError(f"{name}: holds no structure; give one SMILES a line")
 
 
-def _csv_chunks(
+def _table_chunks(
     stream: IO[bytes], name: str, n_bytes: int, separator: str, smiles_column: str
 ) -> Iterator[_Chunk]:
-    """Cells stay the text they are; a line with more cells than the header is a failed row."""
-    reader = csv.reader(_text(stream, newline=""), delimiter=separator)
+    """Rows of a .csv or .tsv; every cell stays the text it is."""
+    reader = csv.reader(_lines(stream, "strict"), delimiter=separator)
     try:
         header = next(reader, [])
         _check_header(header, name, smiles_column)
         place = header.index(smiles_column)
-
-        def rows() -> Iterator[tuple[list[str], str]]:
-            for cells in filter(None, reader):
-                reason = ""
-                if len(cells) > len(header):
-                    reason = (
-                        f"line {reader.line_num}: {len(cells)} cells where the header has "
-                        f"{len(header)}; quote cells that contain {separator!r}"
-                    )
-                yield (cells + [""] * len(header))[: len(header)], reason
-
-        first = True
-        for some in _batches(rows()):
-            first = False
-            columns = dict(zip(header, zip(*(cells for cells, _ in some), strict=True), strict=True))
-            reasons = [reason for _, reason in some]
-            yield _chunk(columns, smiles_column, _share(stream, n_bytes), reasons)
-        if first:
-            yield _chunk(dict.fromkeys(header, ()), header[place], 1.0)
+        n_rows = 0
+        for some in _batches(_table_rows(reader, len(header))):
+            n_rows += len(some)
+            columns = zip(*(cells for cells, _ in some), strict=True)
+            frame = _frame(dict(zip(header, columns, strict=True)))
+            smiles = [cells[place] for cells, _ in some]
+            yield _Chunk(frame, smiles, [reason for _, reason in some], _share(stream, n_bytes))
+        if not n_rows:
+            yield _Chunk(_frame(dict.fromkeys(header, ())), [], [], 1.0)
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(
-            f"{name}: line {reader.line_num + 1}: cannot be read ({error}); "
-            "save the table as UTF-8 text and close every quoted cell"
+            f"{name}: line {reader.line_num + 1}: cannot be read ({error}); save the table as "
+            "UTF-8 text and close every quoted cell"
         ) from error
+
+
+def _table_rows(reader: Any, n_columns: int) -> Iterator[tuple[list[str], str]]:
+    """Cells of each row and a reason where they do not fit the header; empty lines are no rows."""
+    for cells in filter(None, reader):
+        reason = ""
+        if len(cells) > n_columns:  # which of them is the structure is anybody's guess
+            reason = (
+                f"line {reader.line_num} has {len(cells)} cells, the header {n_columns}: quote "
+                "cells that contain the separator"
+            )
+        yield (cells + [""] * n_columns)[:n_columns], reason
 
 
 def _check_header(header: Sequence[str], name: str, smiles_column: str) -> None:
     from property_models.endpoints import did_you_mean
 
     if not header:
-        raise DataError(f"{name}: its first line is empty; it must name the columns")
+        raise DataError(f"{name}: the first line is empty; it must name the columns")
     twice = sorted({column for column in header if header.count(column) > 1})
     if twice:
         raise DataError(f"{name}: two columns are called {twice[0]!r}; rename one of them")
     if smiles_column not in header:
         raise DataError(
-            f"{name}: no column {smiles_column!r}{did_you_mean(smiles_column, header)}; the file "
-            f"has: {', '.join(header)}; name the one with structures by --smiles-column"
+            f"{name}: no column {smiles_column!r}{did_you_mean(smiles_column, header)}; it has "
+            f"{', '.join(header[:10])}{', …' if len(header) > 10 else ''}; say by --smiles-column "
+            "which one holds the structures"
         )
 
 
 def _sdf_chunks(stream: IO[bytes], name: str, n_bytes: int) -> Iterator[_Chunk]:
-    """Records of an SDF. A first pass collects the fields, which differ from record to record."""
+    """Records of an SDF; a first pass collects the fields, which differ between records."""
     from rdkit import Chem, rdBase
 
-    fields: dict[str, None] = {}
-    for record in _sdf_records(stream):
-        fields |= dict.fromkeys(_sdf_fields(record))
+    fields = list(dict.fromkeys(f for record in _records(stream) for f in _fields(record)))
+    new_names = _new_names(fields, ("smiles", "name"))
     stream.seek(0)
-    own = {column: f"{column}{_SUFFIX}" for column in ("smiles", "name")}
-    n_before = 0
-    for some in _batches(_sdf_records(stream)):
-        columns: dict[str, list[str]] = {"smiles": [], "name": []}
-        columns |= {own.get(field, field): [] for field in fields}
-        reasons = []
-        for number, record in enumerate(some, n_before + 1):
-            with rdBase.BlockLogs():
-                mol = Chem.MolFromMolBlock(_mol_block(record))
-            reasons.append("" if mol is not None else f"record {number}: RDKit cannot read it")
-            columns["smiles"].append("" if mol is None else Chem.MolToSmiles(mol))
-            columns["name"].append(record[0].strip())
-            values = _sdf_fields(record)
-            for field in fields:
-                columns[own.get(field, field)].append(values.get(field, ""))
-        n_before += len(some)
-        yield _chunk(columns, "smiles", _share(stream, n_bytes), reasons)
-    if not n_before:
+    n_rows = 0
+    for some in _batches(_records(stream)):
+        with rdBase.BlockLogs():
+            mols = [Chem.MolFromMolBlock(_mol_block(record)) for record in some]
+        columns: dict[str, Sequence[str]] = {
+            "smiles": ["" if mol is None else Chem.MolToSmiles(mol) for mol in mols],
+            "name": [record[0].strip() for record in some],
+        }
+        values = [_fields(record) for record in some]
+        columns |= {new_names.get(f, f): [row.get(f, "") for row in values] for f in fields}
+        reasons = [
+            f"record {number}: RDKit cannot read the structure" if mol is None else ""
+            for number, mol in enumerate(mols, n_rows + 1)
+        ]
+        n_rows += len(some)
+        yield _Chunk(_frame(columns), list(columns["smiles"]), reasons, _share(stream, n_bytes))
+    if not n_rows:
         raise DataError(f"{name}: holds no record")
 
 
-def _sdf_records(stream: IO[bytes]) -> Iterator[list[str]]:
-    """The lines of each record, without the line that ends it."""
+def _records(stream: IO[bytes]) -> Iterator[list[str]]:
+    """The lines of each record, without the `$$$$` that ends it."""
     record: list[str] = []
-    for line in _text(stream, errors="replace"):
+    for line in _lines(stream, "replace"):
         if line.startswith("$$$$"):
             yield record or [""]
             record = []
@@ -273,17 +283,18 @@ def _sdf_records(stream: IO[bytes]) -> Iterator[list[str]]:
 
 
 def _mol_block(record: Sequence[str]) -> str:
-    end = next((i for i, line in enumerate(record) if line.startswith("M  END")), len(record))
-    return "\n".join(record[: end + 1]) + "\n"
+    ends = (i for i, line in enumerate(record) if line.startswith("M  END"))
+    return "\n".join(record[: next(ends, len(record)) + 1]) + "\n"
 
 
-def _sdf_fields(record: Sequence[str]) -> dict[str, str]:
-    """The data fields of a record: `>  <NAME>`, lines of the value, an empty line."""
+def _fields(record: Sequence[str]) -> dict[str, str]:
+    """The data fields of a record: `>  <NAME>`, the lines of the value, an empty line."""
     values: dict[str, list[str]] = {}
     value: list[str] | None = None
     for line in record:
-        if line.startswith(">") and "<" in line and ">" in line[1:]:
-            value = values.setdefault(line[line.index("<") + 1 : line.rindex(">")], [])
+        if value is None and line.startswith(">") and "<" in line:
+            field = line[line.index("<") + 1 :].rpartition(">")[0]
+            value = values.setdefault(field, [])
         elif not line.strip():
             value = None
         elif value is not None:
@@ -292,6 +303,7 @@ def _sdf_fields(record: Sequence[str]) -> dict[str, str]:
 
 
 def _parquet_chunks(stream: IO[bytes], name: str, smiles_column: str) -> Iterator[_Chunk]:
+    """Row batches of a Parquet file; columns keep their types."""
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -299,24 +311,134 @@ def _parquet_chunks(stream: IO[bytes], name: str, smiles_column: str) -> Iterato
     try:
         file = pq.ParquetFile(stream)
         _check_header(file.schema_arrow.names, name, smiles_column)
-        schema = file.schema_arrow.remove_metadata()  # pandas' notes would make a column an index
+        n_rows = file.metadata.num_rows
         n_read = 0
-        batches = file.iter_batches(batch_size=CHUNK_SIZE)
-        for batch in batches if file.metadata.num_rows else [pa.RecordBatch.from_pylist([], schema)]:
+        # A file without rows may hold no batch; its columns are still wanted.
+        nothing = [pa.RecordBatch.from_pylist([], file.schema_arrow)]
+        for batch in file.iter_batches(batch_size=CHUNK_SIZE) if n_rows else nothing:
             n_read += len(batch)
-            frame = batch.replace_schema_metadata(None).to_pandas(types_mapper=pd.ArrowDtype)
-            smiles = batch.column(smiles_column).to_pylist()
-            share = n_read / max(file.metadata.num_rows, 1)
-            yield _Chunk(frame, smiles, [""] * len(frame), share)
+            # What pandas noted in the file about an index would take a column away.
+            plain = batch.replace_schema_metadata(None)
+            frame = plain.to_pandas(types_mapper=pd.ArrowDtype)
+            smiles = plain.column(smiles_column).to_pylist()
+            yield _Chunk(frame, smiles, [""] * len(frame), n_read / max(n_rows, 1))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{name}: cannot be read as Parquet ({error})") from error
 
 
-def _text(stream: IO[bytes], *, errors: str = "strict", newline: str | None = None) -> IO[str]:
-    # The byte order mark that spreadsheets write is no part of the first column's name.
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors=errors, newline=newline)
-    return _Kept(text)
+def _lines(stream: IO[bytes], errors: str) -> Iterator[str]:
+    for number, line in enumerate(stream):
+        text = line.decode("utf-8", errors)
+        # The byte order mark that spreadsheets write is no part of the first name.
+        yield text.removeprefix("\ufeff") if number == 0 else text
 
 
-def _batches[T](rows: Iterator[T]) -> Iterator[list[T]]:
-    raise NotImplementedError
+def _batches(rows: Iterator[T]) -> Iterator[list[T]]:
+    while some := list(islice(rows, CHUNK_SIZE)):
+        yield some
+
+
+def _frame(columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({name: list(column) for name, column in columns.items()}, dtype="str")
+
+
+def _share(stream: IO[bytes], n_bytes: int) -> float | None:
+    return stream.tell() / n_bytes if n_bytes else None
+
+
+# -- write ----------------------------------------------------------------------------------
+
+
+class _CsvWriter:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._header = True
+
+    def write(self, table: pd.DataFrame) -> None:
+        table.to_csv(self._file, header=self._header, index=False, lineterminator="\n")
+        self._header = False
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _ParquetWriter:
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._writer: Any = None  # made with the first rows, which show the types
+
+    def write(self, table: pd.DataFrame) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema = self._writer.schema if self._writer else None
+        rows = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, rows.schema)
+        self._writer.write_table(rows)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._file.close()
+
+
+@contextlib.contextmanager
+def _writing(output: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """A function that adds rows; the file takes its place only when all went well."""
+    kinds: dict[str, type[_CsvWriter | _ParquetWriter]]
+    kinds = {".csv": _CsvWriter, ".parquet": _ParquetWriter}
+    kind = kinds.get(output.suffix.lower())
+    if kind is None:
+        raise ConfigError(f"-o {output}: cannot write this kind of file; name a .csv or .parquet")
+    if output.is_dir():
+        raise ConfigError(f"-o {output}: is a folder; name a file")
+    partial = output.with_name(f".{output.name}.partial")
+    with _naming(output):
+        writer = kind(partial)
+
+    def write(table: pd.DataFrame) -> None:
+        with _naming(output):
+            writer.write(table)
+
+    try:
+        yield write
+        with _naming(output):
+            writer.close()
+            os.replace(partial, output)
+    finally:
+        with contextlib.suppress(OSError):
+            writer.close()
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _naming(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"-o {output}: cannot be written ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, float | None], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("left"),
+        TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("predicting", total=None)
+
+        def advance(n_rows: int, share: float | None) -> None:
+            bar.update(
+                task, description=f"{n_rows:,} rows", completed=share or 0.0,
+                total=None if share is None else 1.0,
+            )  # fmt: skip
+
+        yield advance

@@ -6,6 +6,9 @@ exactly when the policy has reached it, so the loss is the variance of the gap w
 (Richter et al. 2020, https://arxiv.org/abs/2010.10436; its use with a pretrained reference:
 https://arxiv.org/abs/2405.20971). Sequences are drawn afresh from each molecule at every update,
 so a molecule teaches every order in which it can be built.
+
+Examples, if a config gives any, tune the prior by plain likelihood before the first update; the
+tuned network then is the prior of the formula above.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from molgen.config.campaign import LearningConfig
 from molgen.generator.likelihood import log_prob_of_orders
 from molgen.generator.network import Goals, GraphTransformer, Tokens, autocast, to_tensors
 from molgen.generator.prompts import Prompt
-from molgen.generator.weights import network_state
+from molgen.generator.weights import below, network_state
 from molgen.graphs.encoding import encode
 from molgen.graphs.orders import Plan, draw_order, expand, new_plan, new_targets
 from molgen.graphs.state import KEPT, KEPT_MARKED, new_states
@@ -68,11 +71,13 @@ class Policy:
         """
         self.version += 1
         rng = np.random.default_rng([self._seed, self.version, 2])
+        torch.set_num_threads(self._config.n_threads)
+        if self.version == 1:
+            self._learn_examples(rng)
         fresh = [m for m in fresh if self._plan(m) is not None]
         replay = [m for m in self._replay(best) if self._plan(m) is not None]
         if len(fresh) + len(replay) < 2:
             return {}
-        torch.set_num_threads(self._config.n_threads)
         order = rng.permutation(len(fresh))
         n_fresh = self._config.batch_size // 2
         losses, gaps = [], []
@@ -87,6 +92,26 @@ class Policy:
             gaps.append(gap)
         return {"loss": float(np.mean(losses)), "gap_to_prior": float(np.mean(gaps))}
 
+    def _learn_examples(self, rng: np.random.Generator) -> None:
+        prompts = range(len(self._prompts)) if self._prompts else [-1]
+        lessons = [Lesson(s, "", 1.0, p) for s in self._config.examples for p in prompts]
+        lessons = [m for m in lessons if self._plan(m) is not None]
+        if not lessons:
+            return
+        optimiser = torch.optim.Adam(self.network.parameters(), lr=self._config.learning_rate)
+        for _ in range(self._config.n_example_updates):
+            chosen = [lessons[i] for i in rng.integers(len(lessons), size=self._config.batch_size)]
+            with autocast(True):
+                log_prob_B = log_prob_of_orders(self.network, *self._draw(chosen, rng))
+            self._step(optimiser, -log_prob_B.mean())
+        self.prior = copy.deepcopy(self.network)
+
+    def _step(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
+        optimiser.step()
+
     def _update(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> tuple[float, float]:
         tokens, goals = self._draw(lessons, rng)
         reward_B = torch.tensor([m.reward for m in lessons], dtype=torch.float32)
@@ -96,10 +121,7 @@ class Policy:
             policy_B = log_prob_of_orders(self.network, tokens, goals)
         gap_B = prior_B + self._config.sigma * reward_B - policy_B
         loss = gap_B.var()
-        self._optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
-        self._optimiser.step()
+        self._step(self._optimiser, loss)
         return float(loss.detach()), float((policy_B.detach() - prior_B).mean())
 
     def _draw(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> tuple[Tokens, Goals]:
@@ -139,6 +161,8 @@ class Policy:
     def state(self) -> dict[str, Tensor]:
         """Everything that a checkpoint must hold beside `version`."""
         tensors = {f"network.{k}": v for k, v in network_state(self.network).items()}
+        if self._config.examples:
+            tensors |= {f"prior.{k}": v for k, v in network_state(self.prior).items()}
         for number, entry in self._optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{k}": v for k, v in entry.items()}
         return tensors
@@ -146,13 +170,14 @@ class Policy:
     def restore(self, tensors: dict[str, Tensor], version: int) -> None:
         """Go on from a checkpoint."""
         self.version = version
-        network = {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}
-        self.network.load_state_dict(network)
+        self.network.load_state_dict(below("network.", tensors))
+        if self._config.examples:
+            self.prior = copy.deepcopy(self.network)
+            self.prior.load_state_dict(below("prior.", tensors))
         entries: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimiser."):
-                _, number, key = name.split(".", 2)
-                entries.setdefault(int(number), {})[key] = value
+        for name, value in below("optimiser.", tensors).items():
+            number, key = name.split(".", 1)
+            entries.setdefault(int(number), {})[key] = value
         loaded = self._optimiser.state_dict()
         loaded["state"] = entries
         self._optimiser.load_state_dict(loaded)

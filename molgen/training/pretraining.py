@@ -20,7 +20,7 @@ from torch import Tensor
 from molgen.config.pretraining import OptimisationConfig, PretrainingConfig, StructuresConfig
 from molgen.errors import ConfigError, DataError
 from molgen.generator.network import Goals, GraphTransformer, NetworkSize, Tokens, autocast
-from molgen.generator.weights import load_network, network_state, save_network
+from molgen.generator.weights import below, load_network, network_state, save_network
 from molgen.graphs.dataset import PackedMolecules, pack
 from molgen.runtime.checkpoint import load_checkpoint, save_checkpoint
 from molgen.training.batches import batches
@@ -182,9 +182,9 @@ class _Run:
                 f"{self.out_dir}: holds a training with other data or another network; "
                 "choose another --out folder"
             )
-        self.network.load_state_dict(_below("network.", tensors))
+        self.network.load_state_dict(below("network.", tensors))
         entries: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below("optimiser.", tensors).items():
+        for name, value in below("optimiser.", tensors).items():
             number, key = name.split(".", 1)
             entries.setdefault(int(number), {})[key] = value
         loaded = self.optimiser.state_dict()
@@ -324,5 +324,3 @@ def _rate(step: int, n_steps: int, options: OptimisationConfig) -> float:
     return options.learning_rate * warm * min(1.0, (n_steps - step) / decay_steps)
 
 
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,249 @@
+"""`molgen pretrain` and `molgen train-predictor` on a terminal: progress, numbers, where to look.
+
+Both log to the MLflow store beside their output, so that trainings can be compared.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from molgen.config.base import Section
+from molgen.config.loading import load_config
+from molgen.config.predictor import PredictorConfig
+from molgen.config.pretraining import PretrainingConfig
+from molgen.errors import ConfigError
+from molgen.runtime.tracking import Tracker, default_uri
+
+if TYPE_CHECKING:
+    from molgen.training.pretraining import Progress as TrainingProgress
+
+_PLAIN_EVERY_S = 30.0  # between lines where there is no terminal
+_RUN_ID_FILE = "mlflow_run_id"
+
+
+def run_pretraining(config_path: Path, overrides: Sequence[str], out: Path | None) -> None:
+    """Train a generator, or go on where a training in the same folder stopped.
+
+    Args:
+        config_path: a pretraining config.
+        overrides: `dotted.key=value` texts.
+        out: folder of the training; None: runs/<name>.
+
+    Raises:
+        ConfigError: the config is wrong, or the folder cannot be written or holds another
+            training.
+        DataError: the structures cannot be read.
+    """
+    from molgen.training.pretraining import pretrain
+
+    config = load_config(config_path, overrides, kind=PretrainingConfig)
+    folder = Path("runs") / config.name if out is None else out
+    _make(folder)
+    print(f"pretraining {config.name}, seed {config.seed}, in {folder}", flush=True)
+    run_id_file = folder / _RUN_ID_FILE
+    run_id = run_id_file.read_text().strip() if run_id_file.is_file() else None
+    with _tracker(folder, "molgen-pretraining", folder.name, run_id) as tracker:
+        run_id_file.write_text(tracker.run_id + "\n")
+        tracker.params(_flat(config))
+        try:
+            with _bar() as bar:
+                weights = pretrain(
+                    config, folder,
+                    on_progress=_show_training(bar), on_packing=_show_packing(bar),
+                    on_metrics=tracker.metrics,
+                )  # fmt: skip
+        except KeyboardInterrupt:
+            command = _command("pretrain", config_path, overrides, out)
+            print(f"what it has learnt is saved; go on with: {command}", file=sys.stderr)
+            raise
+        card_file = weights.with_name("card.json")
+        tracker.artifact(card_file)
+    card = json.loads(card_file.read_text())
+    _close_pretraining(card, config, _command("pretrain", config_path, overrides, out))
+    print(f"weights: {weights}\ncard: {card_file}")
+    print(f"sample from them: molgen sample --prior {weights} -n 100 -o samples.smi")
+
+
+def run_predictor_training(config_path: Path, overrides: Sequence[str], out: Path) -> None:
+    """Train, calibrate and evaluate a predictor.
+
+    Args:
+        config_path: a predictor config.
+        overrides: `dotted.key=value` texts.
+        out: folder of predictors; the new one's folder in it is named after the endpoint.
+
+    Raises:
+        ConfigError: the config is wrong, or the folder cannot be written.
+        property_models.errors.PropertyModelError: the data is missing or unfit for training.
+    """
+    from molgen.training.predictors import train_predictor
+
+    config = load_config(config_path, overrides, kind=PredictorConfig)
+    name = config.resolved_endpoint().name
+    _make(out)
+    print(f"training a predictor of {name}, seed {config.seed}, in {out / name}", flush=True)
+    with _tracker(out, "molgen-predictors", name, None) as tracker:
+        tracker.params(_flat(config))
+        try:
+            with _bar() as bar:
+                show = _show_folds(bar, config.folds)
+
+                def on_metrics(metrics: dict[str, float], step: int) -> None:
+                    tracker.metrics(metrics, step)
+                    show(metrics, step)
+
+                folder = train_predictor(config, out_dir=out, on_metrics=on_metrics)
+        except KeyboardInterrupt:
+            print(
+                f"{out / name} is as it was; start again with: "
+                + _command("train-predictor", config_path, overrides, out),
+                file=sys.stderr,
+            )
+            raise
+        tracker.artifact(folder / "card.json")
+    _close_predictor(json.loads((folder / "card.json").read_text()), folder, out)
+
+
+# -- at the end -----------------------------------------------------------------------------
+
+
+def _close_pretraining(card: Mapping[str, Any], config: PretrainingConfig, command: str) -> None:
+    n_seen, n_wanted = card["n_molecules_seen"], config.training.n_molecules
+    line = f"{n_seen:,} molecules seen in {card['hours']:.2f} hours"
+    if card["history"]:
+        line += f"; {card['history'][-1]['validation_nats']:.2f} nats a molecule in validation"
+    print(line)
+    if n_seen < n_wanted:
+        print(f"stopped by training.time_limit_s before {n_wanted:,}; go on with: {command}")
+
+
+def _close_predictor(card: Mapping[str, Any], folder: Path, out: Path) -> None:
+    n_compounds = card["data"]["n_used"]
+    print(f"{card['endpoint']}: {n_compounds:,} compounds, each predicted from other scaffolds:")
+    for name, value in card["metrics"].items():
+        if isinstance(value, int | float):
+            interval = card["metrics"]["intervals_95"].get(name)
+            between = f"   95 % between {interval[0]:.3f} and {interval[1]:.3f}" if interval else ""
+            print(f"  {name:<16} {value:.3f}{between}")
+    test = card["official_test"]
+    if test:
+        print(f"  official test set: {test['metric']} {test['value']:.3f}")
+        print(f"  to compare: {test['peer_value']}, {test['peer']}")
+    print(f"card: {folder / 'card.json'}")
+    print(
+        f"use it: molgen predict molecules.csv -o predicted.csv --folder {out} "
+        f"--endpoints {card['endpoint']}"
+    )
+
+
+def _command(name: str, config: Path, overrides: Sequence[str], out: Path | None) -> str:
+    import shlex
+
+    options = [] if out is None else ["--out", str(out)]
+    return shlex.join(["molgen", name, str(config), *overrides, *options])
+
+
+# -- while it runs --------------------------------------------------------------------------
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A bar that shows nothing where there is no terminal."""
+    console = Console()
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"),
+        TimeRemainingColumn(), console=console, disable=not console.is_terminal,
+    ) as bar:  # fmt: skip
+        yield bar
+
+
+def _show_packing(bar: Progress) -> Callable[[int, int], None]:
+    task = bar.add_task("packing", total=None, visible=False)
+    say = _sometimes(bar)
+
+    def show(done: int, total: int) -> None:
+        text = f"packing structures: {done:,} of {total:,}"
+        bar.update(task, description=text, completed=done, total=total, visible=True)
+        say(text, done == total)
+
+    return show
+
+
+def _show_training(bar: Progress) -> Callable[[TrainingProgress], None]:
+    task = bar.add_task("training", total=None, visible=False)
+    say = _sometimes(bar)
+
+    def show(p: TrainingProgress) -> None:
+        text = f"{p.n_molecules:,} molecules, {p.nats:.2f} nats, {p.molecules_per_s:.0f} a second"
+        bar.update(task, description=text, completed=p.n_molecules, total=p.n_total, visible=True)
+        left_s = (p.n_total - p.n_molecules) / max(p.molecules_per_s, 1e-9)
+        say(f"{text}, {left_s / 60:.0f} minutes left", p.n_molecules >= p.n_total)
+
+    return show
+
+
+def _show_folds(bar: Progress, n_folds: int) -> Callable[[dict[str, float], int], None]:
+    # After the folds the members are fitted once more, on all rows.
+    task = bar.add_task(f"fold 1 of {n_folds}", total=n_folds + 1)
+
+    def show(metrics: dict[str, float], step: int) -> None:
+        numbers = ", ".join(f"{k.removeprefix('fold_')} {v:.3f}" for k, v in metrics.items())
+        if step < n_folds:
+            text = f"fold {step + 1} of {n_folds}: {numbers}"
+            bar.update(task, completed=step + 1, description=text)
+        else:
+            text = "fitting on all compounds"
+            bar.update(task, description=text)
+        if bar.disable:
+            print(text, flush=True)
+
+    return show
+
+
+def _sometimes(bar: Progress) -> Callable[[str, bool], None]:
+    """Prints a line now and then where the bar is not shown, and always the last one."""
+    said = float("-inf")
+
+    def say(text: str, last: bool) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if bar.disable and (last or now - said > _PLAIN_EVERY_S):
+            print(text, flush=True)
+            said = now
+
+    return say
+
+
+# -- around it ------------------------------------------------------------------------------
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(f"--out {folder}: cannot be written ({error.strerror})") from error
+
+
+def _tracker(folder: Path, experiment: str, run_name: str, run_id: str | None) -> Tracker:
+    uri = default_uri(folder.resolve().parent)
+    return Tracker(uri=uri, experiment=experiment, run_name=run_name, run_id=run_id)
+
+
+def _flat(config: Section) -> dict[str, Any]:
+    """A config's values under dotted names."""
+    import pandas as pd
+
+    flat: dict[str, Any] = pd.json_normalize(config.model_dump(mode="json")).iloc[0].to_dict()
+    return flat

@@ -1,0 +1,141 @@
+"""Prompts: what is kept is in every molecule, atom for atom; what cannot be kept is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from molgen.errors import ConfigError
+from molgen.generator.network import GraphTransformer
+from molgen.generator.prompts import Prompt, parse_prompt, split_marks
+from molgen.generator.sampler import SamplingOptions, sample
+from tests.conftest import MAX_ATOMS
+from tests.generator.keeping import assert_kept, assert_molecule
+from tests.graphs.building import flat
+from tests.property_models.drugs import DRUGS
+
+MARKED = [
+    "O=C([*:1])Nc1ccc([*:2])cc1",
+    "*c1ccccc1",
+    "[*:1]C([*:2])(C)O",  # two points at one atom
+    "[*:1]N([*:2])[*:3]",
+    "[*:1]=C1CCNCC1",  # by a double bond
+    "[*:1]#CC",
+    "[*:1]=CC#[*:2]",
+    "[*:1]n1cccc1",
+    "[*:1][n+]1ccccc1",
+    "C[N+](C)(C)[*:1]",
+    "[*:1]S(=O)(=O)N[*:2]",
+    "[O-][N+](=O)c1ccc([*:1])s1",
+    "O=c1cc([*:1])[nH]c(=O)n1[*:2]",
+    "[*:1]C1CC2(C1)CC([*:2])N2",  # a ring system that the vocabulary lacks
+    "[*:1]c1ccc2[nH]c([*:2])nc2c1",
+    "[*:1]O",
+    "[*:1]=S(C)(=O)c1ccccc1",  # sulphur keeps its valence of six
+]
+UNMARKED = ["c1ccncc1", "O=C1NCCc2ccccc21", "C1CCNOC1", "N", "CS(=O)(=O)c1ccccc1", "[O-][N+](=O)C"]
+
+
+def parsed(smiles: str, network: GraphTransformer) -> Prompt:
+    return parse_prompt(smiles, network.vocabulary, network.tables)
+
+
+@pytest.mark.parametrize("smiles", MARKED + UNMARKED)
+def test_the_core_is_in_every_sample_atom_for_atom(network: GraphTransformer, smiles: str) -> None:
+    prompt = parsed(smiles, network)
+    assert bool(prompt.n_points) == ("*" in smiles)
+    for seed in range(2):
+        for each in sample(network, 32, seed=seed, prompt=prompt):
+            assert_molecule(each, MAX_ATOMS)
+            assert_kept(prompt, each)
+
+
+def test_a_tight_size_still_leaves_an_atom_for_every_point(network: GraphTransformer) -> None:
+    prompt = parsed("[*:1]N([*:2])c1cc([*:3])cc([*:4])c1", network)
+    options = SamplingOptions(max_atoms=prompt.core.GetNumAtoms() + 4)
+    for each in sample(network, 100, seed=1, prompt=prompt, options=options):
+        assert_molecule(each, options.max_atoms)
+        assert_kept(prompt, each)
+
+
+def cut(smiles: str, seed: int, n_cuts: int) -> list[str]:
+    """Pieces of a drug cut at bonds outside rings, with * where they were cut."""
+    mol = flat(smiles)
+    bonds = [b for b in mol.GetBonds() if not b.IsInRing()]
+    chosen = [bonds[(seed >> (8 * k)) % len(bonds)].GetIdx() for k in range(n_cuts)] if bonds else []
+    chosen = sorted(set(chosen))
+    if not chosen:
+        return []
+    pieces = Chem.FragmentOnBonds(
+        mol, chosen, dummyLabels=[(0, 0)] * len(chosen),
+        bondTypes=[mol.GetBondWithIdx(b).GetBondType() for b in chosen],
+    )  # fmt: skip
+    return sorted(Chem.MolToSmiles(pieces).split("."))
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(DRUGS), st.integers(0, 2**32), st.integers(1, 3), st.booleans())
+def test_any_piece_of_any_drug_is_kept(
+    network: GraphTransformer, smiles: str, seed: int, n_cuts: int, marked: bool
+) -> None:
+    pieces = cut(smiles, seed, n_cuts)
+    assume(pieces)
+    piece = pieces[seed % len(pieces)]
+    if not marked:
+        core, _ = split_marks(piece)
+        piece = Chem.MolToSmiles(core)
+        assume("[SH" not in piece)  # S(VI) hydrides are not read back as what they are
+    prompt = parsed(piece, network)
+    assume(prompt.core.GetNumAtoms() + max(1, prompt.n_points) <= MAX_ATOMS)
+    assert prompt.n_points == piece.count("*")
+    for each in sample(network, 6, seed=seed, prompt=prompt):
+        assert_molecule(each, MAX_ATOMS)
+        assert_kept(prompt, each)
+
+
+def test_a_core_without_its_points_is_the_molecule_with_hydrogens_there() -> None:
+    for smiles, core, marks in [
+        ("[*:1]c1ccccc1", "c1ccccc1", [1, 0, 0]),
+        ("[*:1]n1cccc1", "c1cc[nH]c1", [1, 0, 0]),
+        ("[*:1]=C1CC1", "C1CC1", [0, 1, 0]),
+        ("C[N+](C)(C)[*:1]", "C[NH+](C)C", [1, 0, 0]),
+        ("[*:1]#C[*:2]", "C", [1, 0, 1]),
+        ("[*:1]=S(C)(C)=O", "C[SH2](C)=O", [0, 1, 0]),
+    ]:
+        mol, found = split_marks(smiles)
+        assert Chem.MolToSmiles(mol) == core
+        assert sum(map(sum, found)) == sum(marks)
+        assert tuple(marks) in found
+
+
+@pytest.mark.parametrize(
+    ("smiles", "reason"),
+    [
+        ("c1ccccc", "cannot be parsed as SMILES"),
+        ("", "the core must have 1 to 63 heavy atoms"),
+        ("CC.[*:1]N", "more than one fragment; give one connected core"),
+        ("C[C@H](N)[*:1]", "stereo marks and isotopes are not kept yet"),
+        ("C/C=C/[*:1]", "stereo marks and isotopes are not kept yet"),
+        ("C\\C=C\\[*:1]", "stereo marks and isotopes are not kept yet"),
+        ("[13CH3][*:1]", "stereo marks and isotopes are not kept yet"),
+        ("[1*]CC", "stereo marks and isotopes are not kept yet"),
+        ("C" * 64, "the core must have 1 to 63 heavy atoms"),
+        ("C[*:1]C", "an attachment point needs exactly one neighbour"),
+        ("[*:1][*:2]", "an attachment point needs exactly one neighbour"),
+        ("[*:1]", "an attachment point needs exactly one neighbour"),
+        ("[*:1]C[CH2]", "unpaired electron"),
+        ("[*:1]$C", "by a single, double or triple bond"),
+        ("[*:1]->[Fe+2]", "by a single, double or triple bond"),
+        ("[*:1][Si](C)(C)C", "holds an atom that this generator does not know"),
+    ],
+)
+def test_a_bad_prompt_is_refused_with_the_reason(
+    network: GraphTransformer, smiles: str, reason: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parsed(smiles, network)
+    assert reason in str(caught.value)
+    assert repr(smiles) in str(caught.value)
+    assert "\n" not in str(caught.value)
