@@ -2,7 +2,7 @@
 
 Each folder has one `results.json`; a script's entry there bears the script's name and is replaced
 when the script runs again. Shell scripts write theirs by
-`python -m experiments.recording FOLDER NAME key=value …`. Needs nothing but Python.
+`python -m experiments.recording SCRIPT.sh key=value …`. Needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -30,29 +30,31 @@ def hardware() -> dict[str, Any]:
         "processor": _processor(),
         "n_cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(memory_bytes / 1e9, 1),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
 
 
-def stamp(*, seed: int | None = None) -> dict[str, Any]:
+def stamp(*, seed: int | None = None, command: str | None = None) -> dict[str, Any]:
     """When, from which commit and with what a benchmark ran.
 
-    `commit` ends in `+changes` where the checkout held changes that are not committed.
+    `commit` ends in `+changes` where the checkout held changes that are not committed. Of absolute
+    paths in the command only the last part is kept: they mean nothing elsewhere.
     """
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
         "seed": seed,
-        "command": " ".join(sys.orig_argv[1:]),
+        "command": command or " ".join(["python", *map(_without_folder, sys.orig_argv[1:])]),
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
         "hardware": hardware(),
     }
 
 
 def write_results(
-    script: str | Path, results: Mapping[str, Any], *, seed: int | None, out: Path | None
-) -> Path:
+    script: str | Path, results: Mapping[str, Any], *, seed: int | None, out: Path | None,
+    command: str | None = None,
+) -> Path:  # fmt: skip
     """Write a script's results, stamped, into its folder's results.json.
 
     Args:
@@ -60,6 +62,7 @@ def write_results(
         results: anything JSON can hold; NaN becomes null.
         seed: the benchmark's.
         out: another file than the folder's results.json.
+        command: what was run; default: this process's command line.
 
     Returns:
         The file written.
@@ -67,7 +70,9 @@ def write_results(
     path = out or Path(script).resolve().parent / "results.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     entries: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    entries[Path(script).stem] = _plain({"stamp": stamp(seed=seed), "results": results})
+    entries[Path(script).stem] = _plain(
+        {"stamp": stamp(seed=seed, command=command), "results": results}
+    )
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(json.dumps(entries, indent=1, allow_nan=False) + "\n")
     temporary.replace(path)
@@ -75,7 +80,7 @@ def write_results(
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table that is also Markdown, numbers at four digits, NaN as a dash."""
+    """Print a table that is also Markdown, numbers at four digits, NaN as -."""
     cells = [list(header), *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     cells.insert(1, ["-" * width for width in widths])
@@ -90,7 +95,7 @@ def with_interval(value: float, interval: Sequence[float]) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return "–" if math.isnan(value) else f"{value:.4g}"
+        return "-" if math.isnan(value) else f"{value:.4g}"
     return str(value)
 
 
@@ -138,6 +143,11 @@ def _version(package: str) -> str:
         return ""
 
 
+def _without_folder(argument: str) -> str:
+    name, equals, value = argument.rpartition("=")
+    return name + equals + (Path(value).name if value.startswith("/") else value)
+
+
 def _from_text(text: str) -> Any:
     try:
         return json.loads(text)
@@ -146,10 +156,11 @@ def _from_text(text: str) -> Any:
 
 
 def main() -> None:
-    """`python -m experiments.recording FOLDER NAME key=value …`, for shell scripts."""
-    folder, name, *pairs = sys.argv[1:]
+    """`python -m experiments.recording SCRIPT.sh key=value …`, for shell scripts."""
+    script, *pairs = sys.argv[1:]
     results = {key: _from_text(text) for key, _, text in (pair.partition("=") for pair in pairs)}
-    print(write_results(Path(folder) / name, results, seed=None, out=None))
+    path = Path(script).resolve()
+    print(write_results(path, results, seed=None, out=None, command=str(path.relative_to(ROOT))))
 
 
 if __name__ == "__main__":

@@ -41,9 +41,11 @@ from molgen.generator.sampler import SamplingOptions
 from molgen.objectives.descriptors import descriptor
 from molgen.report.ranking import rank
 from molgen.report.record import RunRecord, read_run
-from molgen.runtime.executor import Executor, WorkerPool, make_executor
+from molgen.runtime.executor import Executor, WorkerPool
+from molgen.runtime.executors import make_executor
 from molgen.search.proposing import Proposal, identify, make_generator
 from property_models.datasets import data_folder
+from property_models.molecules import canonical_smiles
 
 ENDPOINT = "fxa_pki"
 N_TOP = 100
@@ -86,7 +88,7 @@ def chembl_molecules(n: int, seed: int) -> list[Proposal]:
     smiles = table.loc[table["split"] == "train", "smiles"].to_numpy()
     chosen = np.random.default_rng(seed).choice(len(smiles), n, replace=False)
     with rdBase.BlockLogs():
-        return [identify(Chem.CanonSmiles(smiles[i])) for i in chosen]
+        return [identify(canonical_smiles(Chem.MolFromSmiles(smiles[i]))) for i in chosen]
 
 
 def score_all(config: RunConfig, proposals: Sequence[Proposal], executor: Executor) -> pd.DataFrame:
@@ -104,7 +106,9 @@ def score_all(config: RunConfig, proposals: Sequence[Proposal], executor: Execut
 
     reasons = [reason for shard in in_shards("filter", smiles) for reason in shard]
     passed = [p for p, reason in zip(distinct, reasons, strict=True) if not reason]
-    answers = [row for shard in in_shards("score", [p.smiles for p in passed]) for row in shard.rows]
+    answers = [
+        row for shard in in_shards("score", [p.smiles for p in passed]) for row in shard.rows
+    ]
     identities = pd.DataFrame(
         {
             "id": range(1, len(passed) + 1),
@@ -202,8 +206,7 @@ def compare(run_dir: Path, seed: int) -> dict[str, Any]:
     }
     differences = {
         name: {
-            m: difference_and_interval(values["campaign"][m], found[m], seed=seed)
-            for m in COMPARED
+            m: difference_and_interval(values["campaign"][m], found[m], seed=seed) for m in COMPARED
         }
         for name, found in values.items()
         if name != "campaign"

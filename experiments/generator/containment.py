@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import networkx as nx
+import networkx as nx  # type: ignore[import-untyped]  # comes with torch
 from rdkit import Chem
 
 Pair = tuple[int, int]
@@ -49,8 +49,7 @@ def read_core(prompt: str) -> Core:
     mol = Chem.MolFromSmiles(prompt)
     points = {a.GetIdx() for a in mol.GetAtoms() if a.GetAtomicNum() == 0}
     place = {
-        old: new
-        for new, old in enumerate(i for i in range(mol.GetNumAtoms()) if i not in points)
+        old: new for new, old in enumerate(i for i in range(mol.GetNumAtoms()) if i not in points)
     }
     marks: list[list[int]] = [[] for _ in place]
     graph = _graph(mol)

@@ -37,6 +37,7 @@ from molgen.generator.sampler import Sample, SamplingOptions, sample
 from molgen.generator.weights import SHIPPED_PRIOR, load_network
 from molgen.search.proposing import identify
 from property_models.datasets import data_folder
+from property_models.molecules import canonical_smiles
 
 SHARD_SIZE = 128
 PROMPTS = (
@@ -115,7 +116,9 @@ def de_novo(network: GraphTransformer, n: int, seed: int, max_atoms: int) -> dic
 def prompted(network: GraphTransformer, n: int, seed: int, max_atoms: int) -> dict[str, Any]:
     """The second half: n samples shared among the prompts."""
     options = SamplingOptions(max_atoms=max_atoms)
-    rows, faults, everything, seconds = [], Counter[str](), [], 0.0
+    rows: list[dict[str, Any]] = []
+    everything: list[Sample] = []
+    faults, seconds = Counter[str](), 0.0
     for number, prompt in enumerate(PROMPTS):
         share = (n * (number + 1)) // len(PROMPTS) - (n * number) // len(PROMPTS)
         drawn, took = draw(network, share, (seed, 1, number), options, prompt)
@@ -141,7 +144,11 @@ def containment_fault(core: Core, drawn: Sample) -> str:
     read = Chem.MolFromSmiles(drawn.smiles)
     # With fixed hydrogens an InChI tells tautomers apart, which a canonical SMILES need not settle.
     with rdBase.BlockLogs():
-        inchis = {Chem.MolToInchi(m, options="-FixedH") for m in (drawn.mol, read) if m is not None}
+        inchis = {
+            Chem.MolToInchi(m, options="-FixedH")  # type: ignore[no-untyped-call]  # no stub
+            for m in (drawn.mol, read)
+            if m is not None
+        }
     if read is None or len(inchis) != 1 or "" in inchis:
         return "the SMILES is not the molecule"
     return fault(core, drawn.mol, drawn.kept)
@@ -167,10 +174,10 @@ def novelty(constitutions: Sequence[str]) -> float:
         return float("nan")
     # The file holds canonical SMILES; make sure that this RDKit writes them in the same way.
     chosen = np.random.default_rng(0).choice(len(known), min(2000, len(known)), replace=False)
-    changed = [known[i] for i in chosen if Chem.CanonSmiles(known[i]) != known[i]]
+    changed = [i for i in chosen if canonical_smiles(Chem.MolFromSmiles(known[i])) != known[i]]
     if changed:
         print(f"{len(changed)} of {len(chosen)} training SMILES are written otherwise; rewriting")
-        known = [Chem.CanonSmiles(smiles) for smiles in known]
+        known = [canonical_smiles(Chem.MolFromSmiles(smiles)) for smiles in known]
     seen = set(known)
     return sum(c not in seen for c in constitutions) / len(constitutions)
 
@@ -178,7 +185,7 @@ def novelty(constitutions: Sequence[str]) -> float:
 def frechet_distances(smiles: Sequence[str], seed: int) -> dict[str, float]:
     """FCD of the samples, and of as many training molecules, to as many test molecules."""
     try:
-        from fcd_torch import FCD
+        from fcd_torch import FCD  # type: ignore[import-not-found]  # optional
     except ImportError:
         raise SystemExit("--fcd needs fcd-torch: pip install --no-deps fcd-torch") from None
     test, train = chembl("test"), chembl("train")
@@ -209,9 +216,7 @@ def show(results: dict[str, Any]) -> None:
              part.get("contained", float("nan")), part[speed],
              part.get("molecules_per_s_identity", float("nan"))]
         )  # fmt: skip
-    print_table(
-        ["set", *shares, "novel", "contained", "drawn per s", "identified per s"], rows
-    )
+    print_table(["set", *shares, "novel", "contained", "drawn per s", "identified per s"], rows)
     print()
     columns = ("n", "valid", "connected", "contained", "unique")
     print_table(

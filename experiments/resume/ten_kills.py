@@ -3,9 +3,9 @@
     .venv/bin/python -m experiments.resume.ten_kills
 
 Runs small.yaml undisturbed. Then, ten times, starts it anew, kills its driver process alone by
-SIGKILL at a random moment between the run's manifest appearing and its end, resumes it with
-`molgen run --resume`, kills it again with probability 1/2, and so on to the end. Then compares
-with the undisturbed run
+SIGKILL at a random moment between the first question to its oracle and its end, resumes it with
+`molgen run --resume`, kills it again with probability 1/2 (now at any moment of its life, start
+included), and so on to the end. Then compares with the undisturbed run
 
 - every row of the ledger, in every column but times, attempts and worker;
 - every round's statistics but seconds;
@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]  # comes with ray and mlflow
 
 from experiments.recording import ROOT, print_table, write_results
 
@@ -57,6 +57,14 @@ class Trial:
     n_resent: int = 0  # asked twice, never committed in between: allowed
     n_orphans: int = 0
     differences: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Lasts:
+    """Seconds that the undisturbed run took."""
+
+    whole: float
+    from_first_question: float
 
 
 # -- running and killing --------------------------------------------------------------------
@@ -85,15 +93,21 @@ def finish(folder: Path, process: subprocess.Popen[bytes]) -> None:
         raise SystemExit(f"the run in {folder} ended with code {process.returncode}:\n{text}")
 
 
-def kill_at(
-    folder: Path, process: subprocess.Popen[bytes], moment_s: float, trial: Trial
-) -> bool:
-    """Kill the driver `moment_s` after the manifest is there; False where it ended before."""
-    began = time.monotonic()
-    while not (folder / "run/manifest.json").is_file() and process.poll() is None:
+def wait_for_oracle(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the first question to the oracle, or the process's end."""
+    while not read_log(folder) and process.poll() is None:
         time.sleep(0.01)
-    deadline = time.monotonic() + moment_s
-    while time.monotonic() < deadline and process.poll() is None:
+
+
+def kill_at(folder: Path, process: subprocess.Popen[bytes], share: float, trial: Trial,
+            lasts_s: Lasts) -> bool:  # fmt: skip
+    """Kill the driver after a share of its life; False where it ended before."""
+    began = time.monotonic()
+    moment_s = share * lasts_s.whole
+    if not trial.killed_at_s:
+        wait_for_oracle(folder, process)
+        moment_s = time.monotonic() - began + share * lasts_s.from_first_question
+    while time.monotonic() < began + moment_s and process.poll() is None:
         time.sleep(0.005)
     if process.poll() is not None:
         finish(folder, process)
@@ -110,7 +124,7 @@ def kill_at(
 
 
 def disturbed(
-    folder: Path, overrides: list[str], duration_s: float, rng: np.random.Generator
+    folder: Path, overrides: list[str], lasts_s: Lasts, rng: np.random.Generator
 ) -> Trial:
     """One trial: kill, resume, perhaps again, to the end."""
     trial = Trial()
@@ -126,7 +140,7 @@ def disturbed(
         if last:
             finish(folder, process)
         else:
-            killed = kill_at(folder, process, rng.uniform(0, duration_s), trial)
+            killed = kill_at(folder, process, rng.random(), trial, lasts_s)
         lines = read_log(folder)
         asked.append(lines[n_lines:])
         n_lines = len(lines)
@@ -140,7 +154,7 @@ def disturbed(
     if not trial.killed_at_s:  # it ended before its kill
         shutil.rmtree(folder)
         folder.mkdir()
-        return disturbed(folder, overrides, duration_s, rng)
+        return disturbed(folder, overrides, lasts_s, rng)
     for number, done in enumerate(committed):
         trial.n_asked_again += sum(s in done for later in asked[number + 1 :] for s in later)
     trial.n_resent = n_lines - len(set(read_log(folder))) - trial.n_asked_again
@@ -238,18 +252,20 @@ def main() -> None:
     folder = arguments.keep or Path(tempfile.mkdtemp(prefix="ten_kills_"))
     undisturbed = folder / "undisturbed"
     undisturbed.mkdir(parents=True)
-    process = start(undisturbed, arguments.overrides)
-    while not (undisturbed / "run/manifest.json").is_file() and process.poll() is None:
-        time.sleep(0.01)
     began = time.monotonic()
+    process = start(undisturbed, arguments.overrides)
+    wait_for_oracle(undisturbed, process)
+    first_question = time.monotonic()
     finish(undisturbed, process)
-    duration_s = time.monotonic() - began
-    print(f"undisturbed: {duration_s:.1f} s after its manifest", flush=True)
+    ended = time.monotonic()
+    lasts_s = Lasts(ended - began, ended - first_question)
+    print(f"undisturbed: {lasts_s.whole:.1f} s, {lasts_s.from_first_question:.1f} s of them after "
+          "the first question", flush=True)  # fmt: skip
     trials = []
     for number in range(1, arguments.n_trials + 1):
         here = folder / f"trial_{number}"
         here.mkdir()
-        trial = disturbed(here, arguments.overrides, duration_s, rng)
+        trial = disturbed(here, arguments.overrides, lasts_s, rng)
         trial.differences = differences(undisturbed, here)
         print(f"trial {number}: {len(trial.killed_at_s)} kills, "
               f"{'differs' if trial.differences else 'same'}", flush=True)  # fmt: skip
@@ -257,7 +273,7 @@ def main() -> None:
     print()
     show(trials)
     results = {
-        "undisturbed_s": duration_s,
+        "undisturbed_s": vars(lasts_s),
         "n_molecules": len(read_ledger(undisturbed)["molecules"]),
         "trials": [vars(trial) for trial in trials],
     }

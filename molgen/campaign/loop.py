@@ -8,6 +8,7 @@ be scored; after a kill the round is taken up from there.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -110,7 +111,7 @@ def _open_round(c: Campaign, number: int) -> _Round:
         c.ledger.add(number, molecules)
         rows = c.ledger.round_rows(number)
     pending = [row for row in rows if row.status == "pending"]
-    return _Round(number, began, statistics, _send(c, pending))
+    return _Round(number, began, statistics, _send(c, _to_send(c, pending)))
 
 
 def _noted_statistics(c: Campaign, number: int) -> dict[str, float]:
@@ -173,6 +174,21 @@ def _filter(c: Campaign, proposals: Sequence[Proposal]) -> list[str]:
     return [reason for shard in shards for reason in shard.result()]
 
 
+def _to_send(c: Campaign, pending: Sequence[LedgerRow]) -> list[LedgerRow]:
+    """All, or where `ledger.resend` is off those that no interrupted run has sent before."""
+    if c.config.ledger.resend:
+        return list(pending)
+    reason = "sent, and the run was interrupted before the answer; ledger.resend is false"
+    c.ledger.commit(
+        [
+            Score(row.id, "unscored", reason, math.nan, {}, "", 0.0)
+            for row in pending
+            if row.attempts
+        ]
+    )
+    return [row for row in pending if not row.attempts]
+
+
 def _send(c: Campaign, pending: Sequence[LedgerRow]) -> list[tuple[list[LedgerRow], Future]]:
     sent = []
     for shard in _shards(pending, c.config.score_shard_size):
@@ -221,16 +237,17 @@ def _commit(c: Campaign, rows: Sequence[LedgerRow], shard: ScoredShard) -> None:
         ids = [i for failed in c.failed_shards for i in failed]
         if c.config.ledger.resend:
             c.ledger.reopen(ids)
+        then = "wait to be scored again" if c.config.ledger.resend else "stay unscored"
         raise ScorerError(
             f"{', '.join(sorted(shard.failed))}: failed {MAX_FAILED_SHARDS} batches in a row "
-            f"({scores[0].reason}); its {len(ids)} molecules wait to be scored again"
+            f"({scores[0].reason}); its {len(ids)} molecules {then}"
         )
 
 
 def _score_leftovers(c: Campaign) -> None:
     """What earlier rounds left unanswered, after a scorer stopped the run."""
     leftovers = [row for row in c.ledger.pending() if row.round < c.next_round]
-    for rows, future in _send(c, leftovers):
+    for rows, future in _send(c, _to_send(c, leftovers)):
         _commit(c, rows, future.result())
 
 

@@ -47,6 +47,13 @@ class RunFolder:
         temporary.write_text(json.dumps(old | entries, indent=1) + "\n")
         temporary.replace(self.manifest_file)
 
+    def take_up(self, config: RunConfig) -> None:
+        """Record what the run now goes on with; only for the process that holds its lock."""
+        temporary = self.config_file.with_suffix(".part")
+        temporary.write_text(dump_config(config))
+        temporary.replace(self.config_file)
+        self.note(status="running")
+
 
 def new_run_folder(config: RunConfig, out: Path | None) -> RunFolder:
     """Make the folder of a new run and record what goes into it.
@@ -79,7 +86,7 @@ def open_run_folder(path: Path, overrides: Sequence[str]) -> tuple[RunFolder, Ru
 
     Args:
         path: a run folder.
-        overrides: `budget.…=` or `executor.…=`; kept in the folder's config.
+        overrides: `budget.…=` or `executor.…=`; in the folder's config once the run goes on.
 
     Raises:
         ConfigError: no run there, another override, or weights that are not the run's.
@@ -98,9 +105,6 @@ def open_run_folder(path: Path, overrides: Sequence[str]) -> tuple[RunFolder, Ru
             f"--resume {path}: {changed[0]} has changed since the run began; "
             "restore it or start a new run"
         )
-    if overrides:
-        folder.config_file.write_text(dump_config(config))
-    folder.note(status="running")
     return folder, config
 
 

@@ -22,7 +22,8 @@ from molgen.ledger import Ledger
 from molgen.objectives import check_objective
 from molgen.report import ReportFiles, write_report
 from molgen.runtime.checkpoint import load_checkpoint
-from molgen.runtime.executor import WorkerPool, make_executor
+from molgen.runtime.executor import WorkerPool
+from molgen.runtime.executors import make_executor
 from molgen.runtime.tracking import Tracker, default_uri, no_tracker
 from molgen.search.policy import Policy
 from molgen.search.proposing import make_generator
@@ -60,7 +61,7 @@ def execute(config: RunConfig, folder: RunFolder, on_round: OnRound) -> tuple[st
         MolgenError: also where the folder is in use by another process; whatever happens, the
             manifest says how the run stands.
     """
-    with _locked(folder), _tracker(config, folder) as tracker:
+    with _locked(folder, config), _tracker(config, folder) as tracker:
         _log_start(tracker, config, folder)
 
         def report_round(number: int, statistics: dict[str, float]) -> None:
@@ -132,10 +133,11 @@ def _sampling(config: RunConfig) -> SamplingOptions:
 
 
 @contextmanager
-def _locked(folder: RunFolder) -> Iterator[None]:
+def _locked(folder: RunFolder, config: RunConfig) -> Iterator[None]:
     lock = FileLock(folder.path / ".lock")
     try:
         with lock.acquire(timeout=0):
+            folder.take_up(config)
             yield
     except Timeout:
         raise ConfigError(f"{folder.path}: another process is running this campaign") from None

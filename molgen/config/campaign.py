@@ -34,7 +34,7 @@ class LearningConfig(Section):
     sigma: float = Field(200.0, gt=0, description="nats that a reward of 1 adds to the prior's")
     learning_rate: float = Field(5e-4, gt=0)
     n_updates: int = Field(8, ge=1, description="updates after each round")
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(64, ge=2, description="the loss is a variance: two or more")
     replay_size: int = Field(256, ge=1, description="best molecules kept for replay")
     max_per_scaffold: int = Field(25, ge=1, description="of them, molecules of one scaffold")
     n_threads: int = Field(

@@ -26,7 +26,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
-from molgen.config.campaign import LocalExecutorConfig, RayExecutorConfig
 from molgen.errors import MolgenError
 
 MAX_ATTEMPTS = 3  # times a call is sent before the death of its workers becomes an error
@@ -80,25 +79,6 @@ class WorkerTracebackError(Exception):
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
-
-
-def make_executor(
-    config: LocalExecutorConfig | RayExecutorConfig, pools: Sequence[WorkerPool]
-) -> Executor:
-    """The executor that a config asks for; its workers are built when they are first needed.
-
-    Raises:
-        ConfigError: Ray cannot be reached or lacks the CPUs or GPUs asked for.
-    """
-    if isinstance(config, RayExecutorConfig):
-        from molgen.runtime.ray_executor import make_ray_executor
-
-        return make_ray_executor(config, pools)
-    if config.n_workers == 1:
-        return InlineExecutor(pools)
-    recipe = pickle.dumps({pool.name: pool.make_worker for pool in pools})
-    slots = [ProcessSlot(recipe) for _ in range(config.n_workers)]
-    return QueueExecutor({tuple(p.name for p in pools): slots}, max_inflight=config.max_inflight)
 
 
 # ------------------------------------------------------------------ what runs beside the workers

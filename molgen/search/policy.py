@@ -25,6 +25,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from molgen.config.campaign import LearningConfig
+from molgen.errors import DataError
 from molgen.generator.likelihood import log_prob_of_orders
 from molgen.generator.network import Goals, GraphTransformer, Tokens, autocast, to_tensors
 from molgen.generator.prompts import Prompt
@@ -200,10 +201,13 @@ def make_plan(smiles: str, prompt: Prompt | None, network: GraphTransformer) -> 
     """A molecule ready for `draw_order`, its prompt's atoms kept.
 
     Returns:
-        None where the vocabulary lacks an atom type or the prompt's core is not found.
+        None where it is not one piece of known atoms, too large, or without the prompt's core.
     """
     mol = Chem.MolFromSmiles(smiles)
-    encoded = encode(mol)
+    try:
+        encoded = encode(mol)
+    except DataError:
+        return None
     numbers = network.vocabulary.units(encoded)
     if numbers is None or len(encoded.source_atoms) > network.size.max_atoms:
         return None

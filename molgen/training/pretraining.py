@@ -253,14 +253,19 @@ def read_structures(config: StructuresConfig) -> list[str]:
     import pandas as pd
 
     path = _find_file(config.file)
-    if path.suffix == ".smi":
-        return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
-    if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-    elif path.suffix in (".csv", ".tsv"):
-        table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
-    else:
-        raise DataError(f"{path}: expected .smi, .csv, .tsv or .parquet")
+    try:
+        if path.suffix == ".smi":
+            if config.rows is not None:
+                raise DataError(f"{path}: data.rows needs a table with columns, not a .smi file")
+            return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        elif path.suffix in (".csv", ".tsv"):
+            table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+        else:
+            raise DataError(f"{path}: expected .smi, .csv, .tsv or .parquet")
+    except (OSError, ValueError) as error:  # what pandas and pyarrow raise of a broken file
+        raise DataError(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
     if config.rows is not None:
         try:
             table = table.query(config.rows)
@@ -322,5 +327,3 @@ def _rate(step: int, n_steps: int, options: OptimisationConfig) -> float:
     warm = min(1.0, (step + 1) / max(1, options.warmup_steps))
     decay_steps = max(1, round(options.decay_share * n_steps))
     return options.learning_rate * warm * min(1.0, (n_steps - step) / decay_steps)
-
-

@@ -26,9 +26,7 @@ def assert_kept(prompt: Prompt, sample: Sample) -> None:
         assert before.GetTotalValence() == after.GetTotalValence()
         assert after.GetNumRadicalElectrons() == 0
         for j in range(i):
-            _assert_same_bond(
-                core.GetBondBetweenAtoms(i, j), mol.GetBondBetweenAtoms(a, kept[j])
-            )
+            _assert_same_bond(core.GetBondBetweenAtoms(i, j), mol.GetBondBetweenAtoms(a, kept[j]))
         _assert_open_where_told(prompt, i, before, after, set(kept))
 
 

@@ -64,7 +64,9 @@ def cut(smiles: str, seed: int, n_cuts: int) -> list[str]:
     """Pieces of a drug cut at bonds outside rings, with * where they were cut."""
     mol = flat(smiles)
     bonds = [b for b in mol.GetBonds() if not b.IsInRing()]
-    chosen = [bonds[(seed >> (8 * k)) % len(bonds)].GetIdx() for k in range(n_cuts)] if bonds else []
+    chosen = (
+        [bonds[(seed >> (8 * k)) % len(bonds)].GetIdx() for k in range(n_cuts)] if bonds else []
+    )
     chosen = sorted(set(chosen))
     if not chosen:
         return []

@@ -14,7 +14,9 @@ from molgen.generator.sampler import sample
 from molgen.generator.weights import SHIPPED_PRIOR, load_network, network_state, save_network
 
 
-def test_a_network_comes_back_at_half_precision(network: GraphTransformer, prior_file: Path) -> None:
+def test_a_network_comes_back_at_half_precision(
+    network: GraphTransformer, prior_file: Path
+) -> None:
     again = load_network(prior_file)
     assert again.size == network.size
     assert again.vocabulary == network.vocabulary

@@ -76,7 +76,9 @@ def test_rare_atoms_are_left_out_and_counted() -> None:
 
 
 def test_nothing_usable_is_an_error_that_counts() -> None:
-    with pytest.raises(DataError, match="none of the 3 structures can be used.*2 cannot be parsed"):
+    with pytest.raises(
+        DataError, match=r"none of the 3 structures can be used.*2 cannot be parsed"
+    ):
         pack(["oops", "C.C", "what"], max_atoms=8)
     with pytest.raises(DataError, match="no lines"):
         pack([], max_atoms=8)

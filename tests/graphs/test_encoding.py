@@ -51,7 +51,9 @@ def test_two_kekule_forms_are_one_ring_system() -> None:
 
 
 def test_rings_that_differ_in_hydrogens_alone_differ() -> None:
-    cyclohexane, cyclohexene, benzene = (ring_keys(flat(s)) for s in ("C1CCCCC1", "C1CC=CCC1", "c1ccccc1"))
+    cyclohexane, cyclohexene, benzene = (
+        ring_keys(flat(s)) for s in ("C1CCCCC1", "C1CC=CCC1", "c1ccccc1")
+    )
     assert not cyclohexane & cyclohexene and not cyclohexene & benzene
 
 

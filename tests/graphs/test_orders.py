@@ -39,9 +39,7 @@ def with_kept_part(plan: Plan, seed: int, marked: bool) -> Plan:
 
 
 @given(drugs, seeds)
-def test_any_order_gives_the_molecule_back(
-    kit: Kit, smiles: str, seed: int
-) -> None:
+def test_any_order_gives_the_molecule_back(kit: Kit, smiles: str, seed: int) -> None:
     mol = shuffled(flat(smiles), seed)
     state, _ = built(planned(mol, kit), kit, seed)
     assert same(to_mol(state, kit.vocabulary)) == same(mol)
@@ -65,9 +63,7 @@ def test_orders_differ(kit: Kit) -> None:
 
 
 @given(drugs, seeds, st.sampled_from(["nothing", "kept", "marked"]))
-def test_every_recorded_target_is_legal(
-    kit: Kit, smiles: str, seed: int, kept: str
-) -> None:
+def test_every_recorded_target_is_legal(kit: Kit, smiles: str, seed: int, kept: str) -> None:
     plan = planned(flat(smiles), kit)
     if kept != "nothing":
         with_kept_part(plan, seed, kept == "marked")
@@ -86,9 +82,7 @@ def test_every_recorded_target_is_legal(
 
 
 @given(drugs, seeds)
-def test_the_targets_replayed_build_the_same_tokens(
-    kit: Kit, smiles: str, seed: int
-) -> None:
+def test_the_targets_replayed_build_the_same_tokens(kit: Kit, smiles: str, seed: int) -> None:
     """And on the way the masks, worked out afresh, are those that were recorded."""
     state, target = built(planned(flat(smiles), kit), kit, seed)
     graph = None
@@ -108,9 +102,7 @@ def test_the_targets_replayed_build_the_same_tokens(
 
 
 @given(drugs, seeds)
-def test_after_every_step_the_graph_is_what_rdkit_says(
-    kit: Kit, smiles: str, seed: int
-) -> None:
+def test_after_every_step_the_graph_is_what_rdkit_says(kit: Kit, smiles: str, seed: int) -> None:
     state, target = built(planned(flat(smiles), kit), kit, seed)
     for graph, _, _ in replayed(state, target, kit):
         if graph["n_atoms"]:
@@ -167,9 +159,7 @@ def test_kept_atoms_come_first_and_cost_nothing(
 
 
 @given(drugs, seeds)
-def test_marked_atoms_are_open_only_at_their_marks(
-    kit: Kit, smiles: str, seed: int
-) -> None:
+def test_marked_atoms_are_open_only_at_their_marks(kit: Kit, smiles: str, seed: int) -> None:
     plan = with_kept_part(planned(flat(smiles), kit), seed, True)
     prompt, _ = built(plan, kit, seed, prompt_only=True)
     n = int(prompt["n_atoms"])
@@ -191,9 +181,7 @@ def test_marked_atoms_are_open_only_at_their_marks(
             assert made == prompt["mark"][a, order]
 
 
-def test_stop_waits_for_every_mark_and_for_one_piece(
-    kit: Kit
-) -> None:
+def test_stop_waits_for_every_mark_and_for_one_piece(kit: Kit) -> None:
     for seed in range(50):
         plan = with_kept_part(planned(flat(DRUGS[2]), kit), seed, True)
         prompt, _ = built(plan, kit, seed, prompt_only=True)
@@ -202,9 +190,7 @@ def test_stop_waits_for_every_mark_and_for_one_piece(
         assert not allowed[6]
 
 
-def test_a_ring_is_one_step_where_it_can_be_and_its_atoms_know_it(
-    kit: Kit
-) -> None:
+def test_a_ring_is_one_step_where_it_can_be_and_its_atoms_know_it(kit: Kit) -> None:
     state, target = built(planned(flat("Cc1ccccc1"), kit), kit, 1)
     n_steps = (target["action"][: state["n_tokens"]] >= 0).sum()
     assert n_steps == 3  # methyl and ring in some order, stop
@@ -212,9 +198,7 @@ def test_a_ring_is_one_step_where_it_can_be_and_its_atoms_know_it(
     assert KIND_CLOSE not in state["token_kind"][: state["n_tokens"]]
 
 
-def test_a_ring_outside_the_vocabulary_is_built_atom_by_atom(
-    kit: Kit
-) -> None:
+def test_a_ring_outside_the_vocabulary_is_built_atom_by_atom(kit: Kit) -> None:
     mol = flat("C1CCNOC1C")
     assert not any("C1CCNOC1" in s for s in DRUGS)
     state, _ = built(planned(mol, kit), kit, 1)
@@ -223,8 +207,6 @@ def test_a_ring_outside_the_vocabulary_is_built_atom_by_atom(
 
 
 @pytest.mark.parametrize("smiles", ["C", "CC", "C#N"])
-def test_the_smallest_molecules_can_be_kept_in_part(
-    kit: Kit, smiles: str
-) -> None:
+def test_the_smallest_molecules_can_be_kept_in_part(kit: Kit, smiles: str) -> None:
     plan = with_kept_part(planned(flat(smiles), kit), 1, True)
     assert (plan["kept"] != FREE).sum() == (1 if plan["n_atoms"] > 1 else 0)

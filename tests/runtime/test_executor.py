@@ -20,8 +20,8 @@ from molgen.runtime.executor import (
     InlineExecutor,
     WorkerDiedError,
     WorkerTracebackError,
-    make_executor,
 )
+from molgen.runtime.executors import make_executor
 from tests.runtime.toys import toy_pools
 
 CONFIGS: dict[str, LocalExecutorConfig | RayExecutorConfig] = {
@@ -179,7 +179,7 @@ def test_closing_does_not_wait_for_a_call_that_hangs(
 DRIVER = """
 import sys, time
 from molgen.config.campaign import LocalExecutorConfig
-from molgen.runtime.executor import make_executor
+from molgen.runtime.executors import make_executor
 from tests.runtime.toys import toy_pools
 
 if __name__ == "__main__":
@@ -267,7 +267,7 @@ def test_a_cluster_that_cannot_be_reached_is_a_config_error() -> None:
     text = """
 from molgen.config.campaign import RayExecutorConfig
 from molgen.errors import ConfigError
-from molgen.runtime.executor import make_executor
+from molgen.runtime.executors import make_executor
 for address in ("127.0.0.1:9", "ray://127.0.0.1:9"):
     try:
         make_executor(RayExecutorConfig(kind="ray", address=address), [])
@@ -288,7 +288,7 @@ def test_a_cluster_is_used_by_its_address_and_left_running() -> None:
     for _ in range(2):
         out = run_python(f"""
 from molgen.config.campaign import RayExecutorConfig
-from molgen.runtime.executor import make_executor
+from molgen.runtime.executors import make_executor
 from tests.runtime.toys import toy_pools
 config = RayExecutorConfig(kind="ray", address={address!r})
 executor = make_executor(config, toy_pools(1))
@@ -313,7 +313,7 @@ def run_python(text: str) -> str:
 def test_a_ray_that_was_started_is_ended() -> None:
     text = """
 from molgen.config.campaign import RayExecutorConfig
-from molgen.runtime.executor import make_executor
+from molgen.runtime.executors import make_executor
 from tests.runtime.toys import toy_pools
 executor = make_executor(RayExecutorConfig(kind="ray"), toy_pools(2))
 print([executor.submit("tens", "add", i).result() for i in range(3)])

@@ -1,0 +1,69 @@
+"""Oracles for tests: Python functions, and a program that logs what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def carbon_share(smiles: Sequence[str]) -> list[float]:
+    """Share of carbon among the heavy atoms."""
+    from rdkit import Chem
+
+    shares = []
+    for text in smiles:
+        atoms = [a.GetAtomicNum() for a in Chem.MolFromSmiles(text).GetAtoms()]
+        shares.append(atoms.count(6) / len(atoms))
+    return shares
+
+
+def carbon_share_without_sulphur(smiles: Sequence[str]) -> list[float | None]:
+    """The same, but nothing for a molecule with sulphur."""
+    return [
+        None if "s" in text.lower() else share
+        for text, share in zip(smiles, carbon_share(smiles), strict=True)
+    ]
+
+
+_PROGRAM = """
+import json, os, pathlib, sys, time
+
+log, broken, pause_s = pathlib.Path({log!r}), pathlib.Path({broken!r}), {pause_s!r}
+for line in sys.stdin:
+    batch = json.loads(line)["smiles"]
+    with log.open("a") as file:
+        file.write("".join(s + "\\n" for s in batch))
+    if broken.exists():
+        sys.exit("the oracle is broken")
+    time.sleep(pause_s)
+    print(json.dumps({{"scores": [s.upper().count("C") / len(s) for s in batch]}}), flush=True)
+"""
+
+
+class LoggingOracle:
+    """A program that writes down every SMILES it is asked, and fails while a file exists."""
+
+    def __init__(self, folder: Path, *, pause_s: float = 0.0) -> None:
+        folder.mkdir(parents=True)
+        self.broken = folder / "broken"
+        self._log = folder / "asked.txt"
+        self._log.touch()
+        self.program = folder / "oracle.py"
+        self.program.write_text(
+            _PROGRAM.format(log=str(self._log), broken=str(self.broken), pause_s=pause_s)
+        )
+
+    def component(self) -> dict[str, object]:
+        """Its part of an objective."""
+        return {
+            "type": "command",
+            "name": "oracle",
+            "command": ["{python}", str(self.program)],
+            "timeout_s": 20.0,
+            "max_restarts": 0,
+            "desirability": {"type": "increasing", "zero_at": 0, "one_at": 1},
+        }
+
+    def asked(self) -> list[str]:
+        """Every SMILES it was asked, in order."""
+        return self._log.read_text().split()

@@ -1,0 +1,329 @@
+"""A campaign from its config to its report, and what stops one."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+from rdkit import Chem
+
+from molgen.campaign.run_folder import new_run_folder, open_run_folder
+from molgen.campaign.wiring import execute
+from molgen.config.campaign import BudgetConfig
+from molgen.config.loading import dump_config, load_config
+from molgen.errors import ConfigError, DataError, ScorerError
+from molgen.ledger import Ledger, NewMolecule
+from tests.campaign.campaigns import (
+    CHEAP,
+    UP,
+    ledger_of,
+    nothing,
+    resume,
+    rounds_of,
+    run,
+    tiny,
+)
+from tests.campaign.scorers import LoggingOracle
+from tests.commands import complaint, molgen
+
+
+def test_a_campaign_ends_in_candidates_a_report_and_an_mlflow_run(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    config = tiny(prior_file, tracking={"enabled": True, "experiment": "tests"})
+    folder = new_run_folder(config, tmp_path / "runs" / "one")
+    seen: list[int] = []
+    ended, files = execute(config, folder, lambda number, statistics: seen.append(number))
+    assert ended == "4 rounds"
+    assert seen == [0, 1, 2, 3]
+    table = ledger_of(folder.path)
+    candidates = pd.read_csv(files.candidates_csv)
+    assert 1 <= len(candidates) <= 10
+    assert candidates["reward"].max() == pytest.approx(table["reward"].max())
+    assert len([m for m in Chem.SDMolSupplier(str(files.candidates_sdf)) if m]) == len(candidates)
+    assert "<svg" in files.report_html.read_text()
+    assert load_config(folder.config_file) == config
+
+    manifest = folder.manifest()
+    assert manifest["status"] == "finished"
+    assert manifest["seed"] == 5 and len(manifest["sha256"]["prior"]) == 64
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/runs/mlflow.db")
+    logged = client.get_run(manifest["mlflow_run_id"])
+    assert logged.info.status == "FINISHED"
+    assert logged.data.params["budget.n_rounds"] == "4"
+    history = client.get_metric_history(manifest["mlflow_run_id"], "reward_mean")
+    rounds = rounds_of(folder.path)
+    assert [m.step for m in history] == [0, 1, 2, 3]
+    np.testing.assert_allclose([m.value for m in history], rounds["reward_mean"])
+
+
+def test_the_rounds_add_up(prior_file: Path, tmp_path: Path) -> None:
+    table = run(tiny(prior_file), tmp_path / "run")
+    rounds = rounds_of(tmp_path / "run")
+    assert (rounds["n_proposed"] == 24).all() and (rounds["n_valid"] == 24).all()
+    assert (rounds["n_unique"] <= 24).all()
+    for number, its_round in rounds.iterrows():
+        rows = table[table["round"] == number]
+        statuses = rows["status"].value_counts()
+        assert its_round["n_new"] == len(rows)
+        for status in ("scored", "unscored", "filtered", "duplicate"):
+            assert its_round[f"n_{status}"] == statuses.get(status, 0)
+        scored = rows[rows["status"] == "scored"]
+        assert its_round["reward_mean"] == pytest.approx(scored["reward"].mean())
+        assert its_round["mean_qed"] == pytest.approx(scored["qed"].mean())
+        sofar = table[(table["round"] <= number) & (table["status"] == "scored")]["reward"]
+        assert its_round["reward_top10"] == pytest.approx(sofar.nlargest(10).mean())
+        assert its_round["n_oracle_calls"] == len(sofar)
+    assert rounds.loc[0, "prior_reward_mean"] == rounds.loc[0, "reward_mean"]
+
+
+def test_rewards_are_what_the_values_say(prior_file: Path, tmp_path: Path) -> None:
+    table = run(tiny(prior_file, budget={"n_rounds": 1}), tmp_path / "run")
+    scored = table[table["status"] == "scored"]
+    parts = scored[["qed_desirability", "sa_score_desirability", "carbon_desirability"]]
+    np.testing.assert_allclose(scored["reward"], parts.prod(axis=1) ** (1 / 3), rtol=1e-9)
+    for row in scored.to_dict("records"):
+        mol = Chem.MolFromSmiles(row["smiles"])
+        assert Chem.MolToSmiles(mol) == row["smiles"]
+        assert Chem.MolToInchiKey(mol) == row["inchikey"]
+
+
+def test_the_policy_gets_better(prior_file: Path, tmp_path: Path) -> None:
+    """An easy aim: carbon."""
+    config = tiny(
+        prior_file, CHEAP[2], budget={"n_rounds": 7}, round_size=48,
+        learning={"n_updates": 8, "batch_size": 16, "learning_rate": 1e-2, "sigma": 60.0},
+    )  # fmt: skip
+    run(config, tmp_path / "run")
+    reward = rounds_of(tmp_path / "run")["reward_mean"]
+    assert reward[4:].mean() > reward[0] + 0.05
+
+
+def test_every_molecule_contains_one_of_the_prompts(prior_file: Path, tmp_path: Path) -> None:
+    prompts = ["[*:1]c1ccccc1", "O=C([*:1])N[*:2]"]
+    config = tiny(prior_file, generator__prompts=prompts, budget={"n_rounds": 2})
+    table = run(config, tmp_path / "run")
+    assert set(table["origin"]) == {"policy, prompt 0", "policy, prompt 1"}
+    cores = {"policy, prompt 0": "c1ccccc1", "policy, prompt 1": "[CX3](=O)N"}
+    for row in table.to_dict("records"):
+        pattern = Chem.MolFromSmarts(cores[row["origin"]])
+        assert Chem.MolFromSmiles(row["smiles"]).HasSubstructMatch(pattern)
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_the_budget_of_oracle_calls_is_exact(prior_file: Path, tmp_path: Path, lag: int) -> None:
+    oracle = LoggingOracle(tmp_path / "oracle")
+    config = tiny(prior_file, oracle.component(), budget={"n_oracle_calls": 37}, lag=lag)
+    table = run(config, tmp_path / "run")
+    assert (table["status"] == "scored").sum() == 37
+    assert len(oracle.asked()) == len(set(oracle.asked())) == 37
+    more = resume(tmp_path / "run", "budget.n_oracle_calls=40")
+    assert (more["status"] == "scored").sum() == 40
+    assert len(set(oracle.asked())) == len(oracle.asked()) == 40
+
+
+def test_an_unscored_molecule_keeps_its_row_and_says_why(prior_file: Path, tmp_path: Path) -> None:
+    moody = {
+        "type": "python",
+        "name": "moody",
+        "function": "tests.campaign.scorers:carbon_share_without_sulphur",
+        "desirability": UP,
+    }
+    table = run(tiny(prior_file, CHEAP[0], moody), tmp_path / "run")
+    unscored = table[table["status"] == "unscored"]
+    assert 0 < len(unscored) < len(table)
+    assert unscored["smiles"].str.lower().str.contains("s").all()
+    assert unscored["reward"].isna().all() and unscored["moody"].isna().all()
+    assert unscored["reason"].str.startswith("moody: ").all()
+    assert unscored["qed"].between(0, 1).all(), "what is known is kept"
+    assert rounds_of(tmp_path / "run")["n_unscored"].sum() == len(unscored)
+
+
+# ------------------------------------------------------------------------------- what stops a run
+
+
+def test_a_scorer_that_always_fails_stops_the_run_and_loses_nothing(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    oracle = LoggingOracle(tmp_path / "oracle")
+    config = tiny(prior_file, CHEAP[0], oracle.component(), budget={"n_rounds": 2})
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    oracle.broken.touch()
+    path = tmp_path / "run"
+    outcome = molgen("run", tmp_path / "config.yaml", "--out", path)
+    assert outcome.code == 3
+    error, hint = sorted(outcome.err.strip().splitlines())
+    assert error.startswith("error: oracle: failed 3 batches in a row (oracle: ")
+    assert "the oracle is broken" in error
+    assert hint == f"go on with: molgen run --resume {path}"
+    stopped = ledger_of(path)
+    paid = stopped[stopped["status"] != "filtered"]
+    assert (paid["status"] == "pending").all()
+    assert json.loads((path / "manifest.json").read_text())["status"] == "interrupted"
+
+    with pytest.raises(ScorerError):  # not repaired yet
+        resume(path)
+    assert list(ledger_of(path)["smiles"]) == list(stopped["smiles"])
+    oracle.broken.unlink()
+    outcome = molgen("run", "--resume", path)
+    assert outcome.code == 0, outcome.err
+    assert f"look at {path / 'report.html'}" in outcome.out
+    table = ledger_of(path)
+    assert set(table["status"]) <= {"scored", "filtered", "duplicate"}
+    assert table["round"].max() == 1
+    whole = run(config, tmp_path / "whole")
+    assert list(whole["smiles"]) == list(table["smiles"])
+    np.testing.assert_array_equal(whole["reward"], table["reward"])
+
+
+def test_failures_that_do_not_follow_each_other_stop_nothing(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    """Two failed shards, then the oracle works again."""
+    oracle = LoggingOracle(tmp_path / "oracle")
+    config = tiny(prior_file, oracle.component(), round_size=16, budget={"n_rounds": 3})
+    oracle.broken.touch()
+
+    def repair(number: int, statistics: dict[str, float]) -> None:
+        oracle.broken.unlink(missing_ok=True)
+
+    table = run(config, tmp_path / "run", repair)
+    first = table[(table["round"] == 0) & (table["status"] != "filtered")]
+    assert (first["status"] == "unscored").all()
+    assert first["reason"].str.contains("the oracle is broken").all()
+    assert "scored" in set(table[table["round"] > 0]["status"])
+    rounds = rounds_of(tmp_path / "run")
+    assert math.isnan(rounds.loc[0, "reward_mean"]) and rounds.loc[1, "reward_mean"] > 0
+
+
+def test_ctrl_c_leaves_a_run_that_can_be_resumed(prior_file: Path, tmp_path: Path) -> None:
+    config = tiny(prior_file, budget={"n_rounds": 2})
+    folder = new_run_folder(config, tmp_path / "run")
+
+    def interrupt(number: int, statistics: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(config, folder, interrupt)
+    assert folder.manifest()["status"] == "interrupted"
+    assert set(resume(folder.path)["round"]) == {0, 1}
+
+
+@pytest.mark.parametrize("resend", [True, False])
+def test_what_an_interrupted_run_had_sent_is_sent_again_or_left_unscored(
+    prior_file: Path, tmp_path: Path, resend: bool
+) -> None:
+    oracle = LoggingOracle(tmp_path / "oracle")
+    config = tiny(prior_file, oracle.component(), ledger={"resend": resend})
+    run(config.model_copy(update={"budget": BudgetConfig(n_rounds=1)}), tmp_path / "run")
+    ledger = Ledger.open(tmp_path / "run" / "ledger.db", create=False)
+    new = [
+        NewMolecule(smiles, f"key {smiles}", smiles, "", "policy", (), "pending")
+        for smiles in ("CCO", "CCN", "CCC")
+    ]
+    ledger.add(1, new)  # a round was opened, two of its molecules were sent, and then: darkness
+    ledger.mark_sent([row.id for row in ledger.pending()[:2]])
+    ledger.close()
+    table = resume(tmp_path / "run", "budget.n_rounds=2").set_index("smiles")
+    assert list(table.loc[["CCO", "CCN", "CCC"], "attempts"]) == (
+        [2, 2, 1] if resend else [1, 1, 1]
+    )
+    assert table.loc["CCC", "status"] == "scored"
+    for smiles in ("CCO", "CCN"):
+        assert (smiles in oracle.asked()) == resend
+        assert table.loc[smiles, "status"] == ("scored" if resend else "unscored")
+        assert resend or "ledger.resend is false" in table.loc[smiles, "reason"]
+
+
+# ------------------------------------------------------------------------------ what is refused
+
+
+@pytest.fixture(scope="module")
+def finished(prior_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one round, with a weights file of its own."""
+    folder = tmp_path_factory.mktemp("finished")
+    prior = folder / "prior.safetensors"
+    prior.write_bytes(prior_file.read_bytes())
+    run(tiny(prior, budget={"n_rounds": 1}), folder / "run")
+    return folder / "run"
+
+
+@pytest.mark.parametrize(
+    "override", ["seed=3", "round_size=2", "generator.temperature=0.5", "name=other", "nonsense"]
+)
+def test_a_resumed_run_takes_only_another_budget_or_executor(finished: Path, override: str) -> None:
+    message = complaint(molgen("run", "--resume", finished, override))
+    assert message == f"{override}: a resumed run takes only budget.… and executor.…"
+
+
+def test_a_resumed_run_keeps_its_folder_and_seed(finished: Path) -> None:
+    for option in (("--out", "elsewhere"), ("--seed", "3")):
+        message = complaint(molgen("run", "--resume", finished, *option))
+        assert "--resume keeps the run's folder and seed" in message
+
+
+def test_changed_weights_are_noticed(finished: Path) -> None:
+    prior = finished.parent / "prior.safetensors"
+    whole = prior.read_bytes()
+    prior.write_bytes(whole + b" ")
+    try:
+        with pytest.raises(ConfigError, match="prior has changed since the run began"):
+            open_run_folder(finished, [])
+    finally:
+        prior.write_bytes(whole)
+    open_run_folder(finished, [])
+
+
+def test_a_folder_that_holds_something_is_not_overwritten(prior_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(dump_config(tiny(prior_file)))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("years")
+    arguments = ("run", tmp_path / "config.yaml", "--out", tmp_path / "full")
+    message = complaint(molgen(*arguments))
+    assert "is not empty; choose another folder" in message
+    assert [p.name for p in (tmp_path / "full").iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_in_use_is_left_alone(finished: Path) -> None:
+    before = {f: (finished / f).read_bytes() for f in ("config.yaml", "manifest.json", "ledger.db")}
+    with FileLock(finished / ".lock"):
+        outcome = molgen("run", "--resume", finished, "budget.n_rounds=9")
+    assert outcome.code == 2
+    assert "error: " in outcome.err and "another process is running this campaign" in outcome.err
+    for file, content in before.items():
+        assert (finished / file).read_bytes() == content
+
+
+@pytest.mark.parametrize("missing", ["config.yaml", "manifest.json"])
+def test_another_folder_is_no_run(finished: Path, tmp_path: Path, missing: str) -> None:
+    for file in {"config.yaml", "manifest.json"} - {missing}:
+        (tmp_path / file).write_bytes((finished / file).read_bytes())
+    message = complaint(molgen("run", "--resume", tmp_path))
+    assert "not a run folder (no config.yaml and manifest.json)" in message
+
+
+def test_a_broken_manifest_or_ledger_is_named(finished: Path, tmp_path: Path) -> None:
+    for file in ("config.yaml", "manifest.json"):
+        (tmp_path / file).write_bytes((finished / file).read_bytes())
+    (tmp_path / "ledger.db").write_bytes(b"not a database, but long enough to be read as one" * 9)
+    folder, config = open_run_folder(tmp_path, [])
+    with pytest.raises(DataError, match=r"ledger\.db"):
+        execute(config, folder, nothing)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(DataError, match=r"manifest\.json: missing or broken"):
+        open_run_folder(tmp_path, [])
+
+
+def test_run_folders_are_numbered(
+    prior_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [new_run_folder(tiny(prior_file), None).path for _ in range(3)]
+    assert names == [Path("runs") / n for n in ("tiny", "tiny-2", "tiny-3")]

@@ -1,0 +1,191 @@
+"""Pretraining: any file of structures, resumed without a trace, a card that says all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from molgen.config.pretraining import PretrainingConfig, StructuresConfig
+from molgen.errors import ConfigError, DataError
+from molgen.generator.weights import load_network
+from molgen.runtime.checkpoint import load_checkpoint
+from molgen.training.pretraining import Progress, pretrain, read_structures
+from tests.property_models.drugs import DRUGS
+
+LEFT_OUT = ["oops", "CC.O", "CCO", "OCC"]
+
+
+@pytest.fixture
+def structures(tmp_path: Path) -> Path:
+    path = tmp_path / "drugs.smi"
+    path.write_text("".join(f"{s} name {i}\n" for i, s in enumerate(DRUGS + LEFT_OUT)) + "\n")
+    return path
+
+
+def config(file: Path, **changes: Any) -> PretrainingConfig:
+    """A hundred steps of a tiny network."""
+    data: dict[str, Any] = {
+        "name": "tiny",
+        "seed": 3,
+        "data": {"file": str(file), "max_heavy_atoms": 45, "min_atom_count": 1,
+                 "n_rooted_rings": 300, "validation_share": 0.1},
+        "network": {"width": 16, "n_layers": 1, "n_heads": 2},
+        "training": {"n_molecules": 400, "batch_size": 4, "warmup_steps": 5,
+                     "bfloat16": False, "n_threads": 1},
+    }  # fmt: skip
+    for key, value in changes.items():
+        section, _, name = key.partition("__")
+        data[section] = value if not name else data[section] | {name: value}
+    return PretrainingConfig.model_validate(data)
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    found = load_checkpoint(folder / "checkpoint")
+    assert found is not None
+    return found[0]
+
+
+def test_stopped_half_way_and_resumed_it_is_as_if_it_had_not_been(
+    structures: Path, tmp_path: Path
+) -> None:
+    pretrain(config(structures), tmp_path / "whole")
+
+    def stop(progress: Progress) -> None:
+        if progress.n_molecules < progress.n_total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config(structures), tmp_path / "halves", on_progress=stop)
+    assert json.loads((tmp_path / "halves" / "card.json").read_text())["n_molecules_seen"] == 200
+    load_network(tmp_path / "halves" / "prior.safetensors")
+    pretrain(config(structures), tmp_path / "halves")
+    whole, halves = weights_of(tmp_path / "whole"), weights_of(tmp_path / "halves")
+    assert whole.keys() == halves.keys()
+    for name, weight in whole.items():
+        torch.testing.assert_close(halves[name], weight, rtol=0, atol=0)
+    shipped = [load_network(tmp_path / run / "prior.safetensors") for run in ("whole", "halves")]
+    for one, other in zip(*(n.state_dict().values() for n in shipped), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_it_learns_reports_and_writes_a_card(structures: Path, tmp_path: Path) -> None:
+    progress: list[Progress] = []
+    packed: list[tuple[int, int]] = []
+    metrics: list[tuple[dict[str, float], int]] = []
+    weights = pretrain(
+        config(structures), tmp_path / "run", on_progress=progress.append,
+        on_packing=lambda done, total: packed.append((done, total)),
+        on_metrics=lambda m, n: metrics.append((m, n)),
+    )  # fmt: skip
+    assert [p.n_molecules for p in progress] == [200, 400]
+    assert progress[-1].n_total == 400 and progress[-1].nats < progress[0].nats
+    n_lines = len(DRUGS + LEFT_OUT)
+    assert packed[-1] == (n_lines, n_lines)
+    ((last, seen),) = metrics
+    assert seen == 400 and 0 < last["validation_nats"] < progress[0].nats
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    data = card["data"]
+    assert data["file"] == "drugs.smi"
+    assert data["n_lines"] == n_lines
+    assert data["left_out"]["cannot be parsed"] == 1
+    assert data["left_out"]["more than one fragment"] == 1
+    assert data["left_out"]["duplicate"] == 1
+    assert data["n_molecules"] + sum(data["left_out"].values()) == n_lines
+    assert data["n_validation"] == round(0.1 * data["n_molecules"])
+    assert len(data["sha256"]) == 64
+    assert card["n_molecules_seen"] == 400
+    assert card["history"][-1]["validation_nats"] == last["validation_nats"]
+    network = load_network(weights)
+    assert card["n_weights"] == sum(p.numel() for p in network.parameters())
+
+
+def test_a_time_limit_ends_a_slice(structures: Path, tmp_path: Path) -> None:
+    pretrain(config(structures, training__time_limit_s=1e-6), tmp_path / "run")
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    assert card["n_molecules_seen"] == 4
+
+
+def test_weights_can_be_trained_further(structures: Path, prior_file: Path, tmp_path: Path) -> None:
+    short = config(structures, start_from=str(prior_file), training__n_molecules=8)
+    weights = pretrain(short, tmp_path / "run")
+    before, after = load_network(prior_file), load_network(weights)
+    assert after.vocabulary == before.vocabulary and after.size == before.size
+    assert not torch.equal(after.action.weight, before.action.weight)
+    assert json.loads((tmp_path / "run" / "card.json").read_text())["started_from"]
+
+
+def test_a_folder_of_another_training_is_refused(structures: Path, tmp_path: Path) -> None:
+    short = config(structures, training__n_molecules=4)
+    pretrain(short, tmp_path / "run")
+    for other in (
+        config(structures, training__n_molecules=4, network__width=32),
+        config(structures, training__n_molecules=4, seed=4),
+    ):
+        with pytest.raises(ConfigError, match="another network; choose another --out"):
+            pretrain(other, tmp_path / "run")
+    pretrain(config(structures, training__n_molecules=8), tmp_path / "run")  # longer is fine
+
+
+# ----------------------------------------------------------------------------- reading structures
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> dict[str, Path]:
+    frame = pd.DataFrame({"smiles": ["CCO", None, "CCN"], "split": ["train", "train", "test"]})
+    paths = {kind: tmp_path / f"table.{kind}" for kind in ("csv", "tsv", "parquet")}
+    frame.to_csv(paths["csv"], index=False)
+    frame.to_csv(paths["tsv"], index=False, sep="\t")
+    frame.to_parquet(paths["parquet"])
+    return paths
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+def test_tables_are_read_and_rows_chosen(table: dict[str, Path], kind: str) -> None:
+    path = str(table[kind])
+    assert read_structures(StructuresConfig(file=path)) == ["CCO", "CCN"]
+    assert read_structures(StructuresConfig(file=path, rows="split == 'test'")) == ["CCN"]
+
+
+def test_names_behind_the_smiles_are_dropped(structures: Path) -> None:
+    assert read_structures(StructuresConfig(file=str(structures))) == DRUGS + LEFT_OUT
+
+
+def test_files_are_looked_for_below_the_data_folder(
+    table: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match="not found; set MOLGEN_DATA"):
+        monkeypatch.delenv("MOLGEN_DATA", raising=False)
+        read_structures(StructuresConfig(file="table.csv"))
+    monkeypatch.setenv("MOLGEN_DATA", str(table["csv"].parent))
+    assert read_structures(StructuresConfig(file="table.csv")) == ["CCO", "CCN"]
+    with pytest.raises(DataError, match=r"data\.file: .*nowhere\.csv and .*nowhere\.csv not found"):
+        read_structures(StructuresConfig(file="nowhere.csv"))
+
+
+def test_what_cannot_be_read_is_one_line_that_says_why(
+    table: dict[str, Path], structures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and then nothing")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "latin.smi").write_bytes(b"CCO caf\xe9\n")
+    (tmp_path / "some.xlsx").write_text("CCO")
+    cases: list[tuple[dict[str, str], str]] = [
+        ({"file": str(table["csv"]), "smiles_column": "mol"}, r"no column 'mol'; it has \['smiles"),
+        ({"file": str(table["csv"]), "rows": "nothing > 3"}, r"data\.rows 'nothing > 3' fails"),
+        ({"file": str(table["csv"]), "rows": "split =="}, r"data\.rows 'split ==' fails"),
+        ({"file": str(structures), "rows": "split == 'a'"}, r"data\.rows needs a table"),
+        ({"file": str(tmp_path / "broken.parquet")}, "cannot be read"),
+        ({"file": str(tmp_path / "empty.csv")}, "cannot be read"),
+        ({"file": str(tmp_path / "latin.smi")}, "cannot be read"),
+        ({"file": str(tmp_path / "some.xlsx")}, r"expected \.smi, \.csv, \.tsv or \.parquet"),
+    ]
+    for settings, message in cases:
+        with pytest.raises(DataError, match=message) as caught:
+            read_structures(StructuresConfig(**settings))
+        assert settings["file"] in str(caught.value)
+        assert "\n" not in str(caught.value)
