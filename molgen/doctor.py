@@ -127,7 +127,8 @@ def _devices() -> Iterator[str]:
     yield f"{_GOOD} CPU: {_n_cores()} cores, torch uses {torch.get_num_threads()} threads"
     for i in range(torch.cuda.device_count()):
         memory_gb = torch.cuda.get_device_properties(i).total_memory / 1e9
-        yield f"{_GOOD} GPU cuda:{i}: {torch.cuda.get_device_name(i)}, {memory_gb:.0f} GB"
+        name = torch.cuda.get_device_name(i)
+        yield f"{_GOOD} GPU cuda:{i}: {name}, {memory_gb:.0f} GB; this version computes on the CPU"
     if not torch.cuda.device_count():
         yield f"{_GOOD} no GPU; none is needed"
 

@@ -28,6 +28,7 @@ from molgen.search.proposing import Proposal
 
 T = TypeVar("T")
 
+MAX_BARREN_ROUNDS = 20  # in a row without a molecule to score, before the run ends
 MAX_FAILED_SHARDS = 3  # in a row, before a scorer that fails stops the run
 
 
@@ -69,15 +70,19 @@ def run_campaign(c: Campaign, on_round: Callable[[int, dict[str, float]], None])
     began = time.monotonic()
     _score_leftovers(c)
     under_way: deque[_Round] = deque()
-    number = c.next_round
+    number, barren = c.next_round, 0
     while True:
         ended = _end_reached(c, number, began)
+        if barren >= MAX_BARREN_ROUNDS:
+            ended = ended or f"{barren} rounds without a new molecule that passes the filters"
         if not ended:
             under_way.append(_open_round(c, number))
             number += 1
         if under_way and (ended or len(under_way) > c.config.lag):
             done = under_way.popleft()
-            on_round(done.number, _close_round(c, done))
+            statistics = _close_round(c, done)
+            barren = 0 if statistics["n_scored"] or statistics["n_unscored"] else barren + 1
+            on_round(done.number, statistics)
         elif ended:
             return ended
 
@@ -100,7 +105,8 @@ def _open_round(c: Campaign, number: int) -> _Round:
     began = time.perf_counter()
     rows = c.ledger.round_rows(number)
     statistics = _noted_statistics(c, number)
-    if not rows:
+    # A round that gave nothing new is noted as such; it must not be drawn again on resume.
+    if not rows and statistics.get("n_new") != 0:
         proposals = _propose(c, number)
         proposed = time.perf_counter()
         molecules = _screen(c, proposals)
@@ -119,7 +125,8 @@ def _noted_statistics(c: Campaign, number: int) -> dict[str, float]:
     if not len(rounds) or number not in set(rounds["round"]):
         return {}
     noted = rounds[rounds["round"] == number].iloc[0].to_dict()
-    return {k: v for k, v in noted.items() if k.startswith(("n_", "seconds_"))}
+    kept = ("n_", "seconds_", "validity", "uniqueness")
+    return {k: v for k, v in noted.items() if k.startswith(kept) and v == v}  # no NaN of others
 
 
 def _propose(c: Campaign, number: int) -> list[Proposal]:

@@ -24,13 +24,18 @@ def proposal_statistics(
     Returns:
         n_proposed, n_valid (the generator makes nothing else; RDKit has parsed each), n_unique
         (distinct in the round), n_new (first seen in this round, within the budget), n_duplicate
-        (their constitution was seen before), n_filtered.
+        (their constitution was seen before), n_filtered; validity and uniqueness, shares of the
+        proposed.
     """
     statuses = [m.status for m in molecules]
+    n_valid = sum(bool(p.inchikey) for p in proposals)
+    n_unique = len({p.smiles for p in proposals})
     return {
         "n_proposed": len(proposals),
-        "n_valid": sum(bool(p.inchikey) for p in proposals),
-        "n_unique": len({p.smiles for p in proposals}),
+        "n_valid": n_valid,
+        "n_unique": n_unique,
+        "validity": n_valid / len(proposals),
+        "uniqueness": n_unique / len(proposals),
         "n_new": len(molecules),
         "n_duplicate": statuses.count("duplicate"),
         "n_filtered": statuses.count("filtered"),

@@ -25,7 +25,7 @@ from molgen.runtime.checkpoint import load_checkpoint
 from molgen.runtime.executor import WorkerPool
 from molgen.runtime.executors import make_executor
 from molgen.runtime.tracking import Tracker, default_uri, no_tracker
-from molgen.search.policy import Policy
+from molgen.search.policy import Policy, make_plan
 from molgen.search.proposing import make_generator
 
 OnRound = Callable[[int, dict[str, float]], None]
@@ -44,6 +44,12 @@ def check_campaign(config: RunConfig) -> None:
     ]
     for prompt in [None, *prompts]:
         check_room(network, prompt, _sampling(config))
+    for i, smiles in enumerate(config.learning.examples):
+        if make_plan(smiles, None, network) is None:
+            raise ConfigError(
+                f"learning.examples.{i}: the generator cannot build {smiles!r} (a salt, an element "
+                f"it does not know, or more than {network.size.max_atoms} heavy atoms)"
+            )
 
 
 def execute(config: RunConfig, folder: RunFolder, on_round: OnRound) -> tuple[str, ReportFiles]:

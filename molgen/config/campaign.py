@@ -30,7 +30,7 @@ class LearningConfig(Section):
     examples: list[Smiles] = Field(
         [], description="molecules such as are wanted; after round 0 the prior is tuned to them"
     )
-    n_example_updates: int = Field(20, ge=1, description="updates on the examples; few, or it copies")
+    n_example_updates: int = Field(20, ge=1, description="few, or the policy copies")
     sigma: float = Field(200.0, gt=0, description="nats that a reward of 1 adds to the prior's")
     learning_rate: float = Field(5e-4, gt=0)
     n_updates: int = Field(8, ge=1, description="updates after each round")

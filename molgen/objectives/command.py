@@ -63,8 +63,10 @@ class Command:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             selector.register(process.stderr, selectors.EVENT_READ)
-            if selector.select(0) and self._talks_out_of_turn(process.stdout.fileno()):
-                raise CommandError("the scorer wrote a line that nobody asked for, or has ended")
+            if selector.select(0) and (stray := _read(process.stdout.fileno())) is not None:
+                text = stray[:80].decode(errors="replace").strip()
+                said = f"wrote {text!r}, which nobody asked for" if text else "has ended"
+                raise CommandError(f"the scorer {said}")
             selector.register(process.stdin, selectors.EVENT_WRITE)
             while True:
                 left_s = deadline - time.monotonic()
@@ -132,9 +134,6 @@ class Command:
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
-
-    def _talks_out_of_turn(self, stdout: int) -> bool:
-        return _read(stdout) is not None
 
     def _drain_stderr(self, process: subprocess.Popen[bytes] | None = None) -> bool:
         """Read what is there; False at the end of the stream."""

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 @cache
 def _sa_scorer() -> Callable[[Chem.Mol], float]:
     # In RDKit's wheels the contributed code is part of the package.
-    from rdkit.Contrib.SA_Score import sascorer  # type: ignore[import-untyped]
+    from rdkit.Contrib.SA_Score import sascorer
 
     score: Callable[[Chem.Mol], float] = sascorer.calculateScore
     return score

@@ -208,8 +208,10 @@ def _table_chunks(
         if not n_rows:
             yield _Chunk(_frame(dict.fromkeys(header, ())), [], [], 1.0)
     except (csv.Error, UnicodeDecodeError) as error:
+        # A line that is no text has not been counted yet.
+        line = reader.line_num + isinstance(error, UnicodeDecodeError)
         raise DataError(
-            f"{name}: line {reader.line_num + 1}: cannot be read ({error}); save the table as "
+            f"{name}: line {line}: cannot be read ({error}); save the table as "
             "UTF-8 text and close every quoted cell"
         ) from error
 

@@ -252,7 +252,8 @@ def test_a_line_nobody_asked_for_is_never_taken_for_the_next_answer(ask: Ask, lo
 
 def test_a_banner_before_the_first_question_is_named(ask: Ask) -> None:
     found = ask("print('Welcome!', flush=True); sys.stdin.readline(); time.sleep(60)", ["C"])
-    assert "'Welcome!' where JSON belongs" in found.reasons[0]
+    # It comes before the question or in place of the answer, as the processes happen to run.
+    assert "'Welcome!'" in found.reasons[0]
 
 
 def test_a_program_that_closes_its_input_and_stays_runs_into_its_timeout(ask: Ask) -> None:

@@ -1,0 +1,59 @@
+"""Trainings from the command line: what they print, leave behind and log."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.commands import complaint, molgen
+from tests.property_models.drugs import DRUGS
+
+CONFIG = """
+name: tiny
+data: {file: drugs.smi, n_rooted_rings: 20, min_atom_count: 1}
+network: {width: 32, n_layers: 1, n_heads: 2}
+training: {n_molecules: 192, batch_size: 32, n_threads: 1}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("drugs.smi").write_text("\n".join(DRUGS))
+    Path("tiny.yaml").write_text(CONFIG)
+    return Path("tiny.yaml")
+
+
+def test_pretraining_tells_its_numbers_and_goes_on_in_one_mlflow_run(config: Path) -> None:
+    stopped = molgen("pretrain", config, "training.time_limit_s=1e-9")
+    assert stopped.code == 0, stopped
+    assert "go on with: molgen pretrain tiny.yaml training.time_limit_s=1e-9" in stopped.out
+    done = molgen("pretrain", config)
+    assert "192 molecules seen" in done.out and "nats a molecule in validation" in done.out
+    assert "card: runs/tiny/card.json" in done.out
+    assert "go on with" not in done.out
+    assert json.loads(Path("runs/tiny/card.json").read_text())["n_molecules_seen"] == 192
+    with sqlite3.connect("runs/mlflow.db") as store:
+        assert store.execute("select name, status from runs").fetchall() == [("tiny", "FINISHED")]
+        metrics = {row[0] for row in store.execute("select key from metrics")}
+    store.close()
+    assert "validation_nats" in metrics
+    assert list(Path("runs/mlartifacts").rglob("card.json"))
+
+
+def test_a_training_that_cannot_start_is_one_line(config: Path) -> None:
+    Path("taken").touch()
+    assert "--out taken: cannot be written" in complaint(
+        molgen("pretrain", config, "--out", "taken")
+    )
+    assert "data.file" in complaint(molgen("pretrain", config, "data.file=none.smi"))
+    Path("mine.yaml").write_text(
+        "endpoint: {name: mine, task: regression, higher_is: better}\n"
+        "data: {file: none.csv}\nmembers: [{kind: boosted_trees}]\n"
+    )
+    taken = molgen("train-predictor", "mine.yaml", "--out", "taken")
+    assert "--out taken: cannot be written" in complaint(taken)
+    assert "none.csv does not exist" in complaint(molgen("train-predictor", "mine.yaml"))
