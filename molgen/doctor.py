@@ -158,7 +158,7 @@ def _prior() -> str:
 
 
 def _predictors() -> Iterator[str]:
-    from molgen.objectives.prediction_file import SHIPPED_PREDICTORS
+    from molgen.objectives import SHIPPED_PREDICTORS
     from property_models import ENDPOINTS, load_predictor
     from property_models.errors import PropertyModelError
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from rdkit import Chem
 
-from molgen.campaign.run_folder import SHIPPED_PREDICTORS
 from molgen.campaign.wiring import check_campaign
 from molgen.config.campaign import RunConfig
 from molgen.config.kinds import load_any
 from molgen.config.loading import dump_config, load_config
 from molgen.generator.weights import SHIPPED_PRIOR
+from molgen.objectives import SHIPPED_PREDICTORS
 from tests.campaign.campaigns import tiny
 from tests.commands import complaint, molgen
 

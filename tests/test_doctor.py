@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from molgen import objectives
 from molgen.doctor import data_lines, doctor_lines, find_data
 from molgen.errors import ConfigError, DataError
 from molgen.generator.weights import SHIPPED_PRIOR
-from molgen.objectives import prediction_file
-from molgen.objectives.prediction_file import SHIPPED_PREDICTORS
+from molgen.objectives import SHIPPED_PREDICTORS
 from property_models import ENDPOINTS
 from property_models.datasets import DATA_VARIABLE, DATASETS
 from tests.commands import complaint, molgen
@@ -71,7 +71,7 @@ def test_a_damaged_predictor_and_a_missing_one_are_told(
     shutil.copytree(SHIPPED_PREDICTORS / "dili", tmp_path / "dili")
     with (tmp_path / "dili" / "trees.txt.gz").open("ab") as file:
         file.write(b"x")
-    monkeypatch.setattr(prediction_file, "SHIPPED_PREDICTORS", tmp_path)
+    monkeypatch.setattr(objectives, "SHIPPED_PREDICTORS", tmp_path)
     assert about("predictor dili").startswith("✗")
     assert "damaged" in about("predictor dili")
     assert "molgen train-predictor configs/predictors/ames.yaml" in about("predictor ames")

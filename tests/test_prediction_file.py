@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from molgen.errors import ConfigError, DataError
-from molgen.objectives import prediction_file
-from molgen.objectives.prediction_file import SHIPPED_PREDICTORS, predict_file
+from molgen.objectives import SHIPPED_PREDICTORS, prediction_file
+from molgen.objectives.prediction_file import predict_file
 from property_models import load_predictors, predict_table
 from property_models.errors import PropertyModelError
 from tests.property_models.drugs import DRUGS

@@ -34,10 +34,10 @@ from rdkit import Chem, rdBase
 from experiments.campaign.intervals import Array, difference_and_interval, mean_and_interval
 from experiments.campaign.judge import Judge, halves
 from experiments.recording import print_table, with_interval, write_results
-from molgen.campaign.run_folder import SHIPPED_PREDICTORS
 from molgen.campaign.workers import make_scorer
 from molgen.config.campaign import LocalExecutorConfig, RunConfig
 from molgen.generator.sampler import SamplingOptions
+from molgen.objectives import SHIPPED_PREDICTORS
 from molgen.objectives.descriptors import descriptor
 from molgen.report.ranking import rank
 from molgen.report.record import RunRecord, read_run

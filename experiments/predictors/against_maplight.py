@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.recording import print_table, with_interval, write_results
-from molgen.campaign.run_folder import SHIPPED_PREDICTORS
+from molgen.objectives import SHIPPED_PREDICTORS
 
 # endpoint -> (benchmark, metric, whether lower is better, published value, by whom)
 PUBLISHED: dict[str, tuple[str, str, bool, float, str]] = {

@@ -16,8 +16,8 @@ from molgen.config.loading import dump_config, load_config
 from molgen.config.objective import NoveltyComponent, PredictorComponent
 from molgen.errors import ConfigError, DataError
 from molgen.generator.weights import SHIPPED_PRIOR
+from molgen.objectives import SHIPPED_PREDICTORS
 
-SHIPPED_PREDICTORS = Path(__file__).parents[1] / "artifacts" / "predictors"
 _PACKAGES = ("molgen", "torch", "rdkit", "numpy", "scikit-learn", "lightgbm", "ray", "mlflow")
 _RESUMABLE = ("budget.", "executor.")
 

@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from molgen.campaign.loop import Campaign, run_campaign
-from molgen.campaign.run_folder import SHIPPED_PREDICTORS, RunFolder
+from molgen.campaign.run_folder import RunFolder
 from molgen.campaign.workers import make_scorer
 from molgen.config.campaign import LocalExecutorConfig, RunConfig
 from molgen.errors import ConfigError, MolgenError
@@ -19,7 +19,7 @@ from molgen.generator.prompts import parse_prompt
 from molgen.generator.sampler import SamplingOptions, check_room
 from molgen.generator.weights import load_network
 from molgen.ledger import Ledger
-from molgen.objectives import check_objective
+from molgen.objectives import SHIPPED_PREDICTORS, check_objective
 from molgen.report import ReportFiles, write_report
 from molgen.runtime.checkpoint import load_checkpoint
 from molgen.runtime.executor import WorkerPool

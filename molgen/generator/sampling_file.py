@@ -10,7 +10,7 @@ from rich.progress import track
 
 from molgen.errors import ConfigError
 from molgen.generator.network import GraphTransformer
-from molgen.generator.prompts import parse_prompt
+from molgen.generator.prompts import Prompt, parse_prompt
 from molgen.generator.sampler import SamplingOptions, sample
 from molgen.generator.weights import load_network
 
@@ -40,7 +40,8 @@ def write_samples(
         ConfigError: a prompt cannot be used, or the file cannot be written.
     """
     network = load_network(prior)
-    drawn = _draw(network, prompts, seed, options, None if unique else n)
+    parsed = [parse_prompt(p, network.vocabulary, network.tables) for p in prompts]
+    drawn = _draw(network, parsed, seed, options, None if unique else n)
     seen: set[str] = set()
     n_lines = barren = 0
     try:
@@ -62,18 +63,17 @@ def write_samples(
 
 
 def _draw(
-    network: GraphTransformer, prompts: Sequence[str], seed: int, options: SamplingOptions,
+    network: GraphTransformer, prompts: Sequence[Prompt], seed: int, options: SamplingOptions,
     n: int | None,
 ) -> Iterator[str]:  # fmt: skip
     """SMILES without end, or n of them; each shard has a seed of its own."""
     import torch
 
     torch.set_num_threads(1)
-    parsed = [parse_prompt(p, network.vocabulary, network.tables) for p in prompts]
     shard = 0
     while n is None or shard * SHARD_SIZE < n:
         size = SHARD_SIZE if n is None else min(SHARD_SIZE, n - shard * SHARD_SIZE)
-        prompt = parsed[shard % len(parsed)] if parsed else None
+        prompt = prompts[shard % len(prompts)] if prompts else None
         for drawn in sample(network, size, seed=(seed, shard), prompt=prompt, options=options):
             yield drawn.smiles
         shard += 1

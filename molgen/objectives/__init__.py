@@ -5,12 +5,15 @@ The public names are imported on first use, so `import molgen.objectives` is lig
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from molgen.objectives.objective import Objective, check_objective, make_objective
 
-__all__ = ["Objective", "check_objective", "make_objective"]
+SHIPPED_PREDICTORS = Path(__file__).parents[1] / "artifacts" / "predictors"
+
+__all__ = ["SHIPPED_PREDICTORS", "Objective", "check_objective", "make_objective"]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from molgen.errors import ConfigError, DataError
+from molgen.objectives import SHIPPED_PREDICTORS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHUNK_SIZE = 2000  # rows in memory at a time
-SHIPPED_PREDICTORS = Path(__file__).parents[1] / "artifacts" / "predictors"
 _SUFFIX = "_input"  # of an input column whose name a result needs
 
 
