@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from molgen.errors import ConfigError
+from molgen.objectives.command import Command, CommandError
 from molgen.objectives.external import CommandOracle, ExternalScores, score_batches
 from tests.objectives.configs import command, script
 
@@ -236,18 +237,22 @@ def test_an_answer_without_end_is_cut_off(ask: Ask) -> None:
     assert "longer than 1001000 bytes" in found.reasons[0]
 
 
-def test_a_line_nobody_asked_for_is_never_taken_for_the_next_answer(ask: Ask, log: Path) -> None:
-    body = GOOD.format(log=str(log)).replace(
-        "    print(",
-        "    if 'C' in batch:\n"
-        "        print(json.dumps({'scores': [-1]}), flush=True)\n"
-        "        time.sleep(0.2)\n"
-        "    print(",
-    )
-    found = ask(body, ["C", "CC"], batch_size=1)
-    assert found.values[0] == -1
-    # Whether the stray line comes before or after the next question, its number is not used.
-    assert found.values[1] == 2 or np.isnan(found.values[1])
+def test_a_line_that_waits_before_the_question_is_never_taken_for_its_answer() -> None:
+    talkative = """
+import sys, time
+for line in sys.stdin:
+    print("answer", flush=True)
+    time.sleep(0.05)
+    print("stray", flush=True)
+"""
+    child = Command([sys.executable, "-c", talkative], "oracle")
+    try:
+        assert child.ask(b"1\n", timeout_s=20, max_bytes=1000) == b"answer"
+        time.sleep(1.0)  # by now the stray line is there
+        with pytest.raises(CommandError, match="'stray', which nobody asked for"):
+            child.ask(b"2\n", timeout_s=20, max_bytes=1000)
+    finally:
+        child.kill()
 
 
 def test_a_banner_before_the_first_question_is_named(ask: Ask) -> None:
