@@ -164,6 +164,16 @@ def test_samples_can_be_unique_small_and_around_a_core(prior_file: Path, tmp_pat
     assert all(Chem.MolFromSmiles(line).HasSubstructMatch(pattern) for line in lines)
 
 
+def test_a_few_samples_of_two_prompts_are_of_both(prior_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "some.smi"
+    prompts = ("--prompt", "[*:1]c1ccncc1", "--prompt", "[*:1]S(C)(=O)=O")
+    molgen("sample", "-n", "4", *prompts, "--prior", prior_file, "-o", output)
+    mols = [Chem.MolFromSmiles(line) for line in output.read_text().split()]
+    pyridine, sulfone = Chem.MolFromSmarts("c1ccncc1"), Chem.MolFromSmarts("S(C)(=O)=O")
+    assert all(mol.HasSubstructMatch(pyridine) for mol in mols[:2])
+    assert all(mol.HasSubstructMatch(sulfone) for mol in mols[2:])
+
+
 def test_unique_samples_of_a_prompt_with_few_completions_end(
     prior_file: Path, tmp_path: Path
 ) -> None:

@@ -130,13 +130,15 @@ def _noted_statistics(c: Campaign, number: int) -> dict[str, float]:
 
 
 def _propose(c: Campaign, number: int) -> list[Proposal]:
-    """Shards of fixed size, each with a seed of its own, prompts in turn."""
+    """Shards of fixed size, each with a seed of its own; prompts take turns, on over the rounds."""
     generator = c.config.generator
     weights = c.weights if c.policy.version else None
     shards = []
-    for shard, first in enumerate(range(0, c.config.round_size, generator.shard_size)):
+    firsts = range(0, c.config.round_size, generator.shard_size)
+    for shard, first in enumerate(firsts):
         n = min(generator.shard_size, c.config.round_size - first)
-        prompt = shard % len(generator.prompts) if generator.prompts else -1
+        turn = number * len(firsts) + shard
+        prompt = turn % len(generator.prompts) if generator.prompts else -1
         seed = (c.config.seed, number, shard)
         shards.append(
             c.executor.submit("generator", "propose", c.policy.version, weights, n, seed, prompt)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -41,7 +43,8 @@ def write_samples(
     """
     network = load_network(prior)
     parsed = [parse_prompt(p, network.vocabulary, network.tables) for p in prompts]
-    drawn = _draw(network, parsed, seed, options, None if unique else n)
+    n_shards = max(len(parsed), math.ceil(n / SHARD_SIZE))  # every prompt has its turn
+    drawn = _draw(network, parsed, seed, options, math.ceil(n / n_shards))
     seen: set[str] = set()
     n_lines = barren = 0
     try:
@@ -64,16 +67,15 @@ def write_samples(
 
 def _draw(
     network: GraphTransformer, prompts: Sequence[Prompt], seed: int, options: SamplingOptions,
-    n: int | None,
+    shard_size: int,
 ) -> Iterator[str]:  # fmt: skip
-    """SMILES without end, or n of them; each shard has a seed of its own."""
+    """SMILES without end; each shard has a seed of its own, prompts take turns."""
     import torch
 
     torch.set_num_threads(1)
-    shard = 0
-    while n is None or shard * SHARD_SIZE < n:
-        size = SHARD_SIZE if n is None else min(SHARD_SIZE, n - shard * SHARD_SIZE)
+    for shard in itertools.count():
         prompt = prompts[shard % len(prompts)] if prompts else None
-        for drawn in sample(network, size, seed=(seed, shard), prompt=prompt, options=options):
+        for drawn in sample(
+            network, shard_size, seed=(seed, shard), prompt=prompt, options=options
+        ):
             yield drawn.smiles
-        shard += 1

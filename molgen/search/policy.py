@@ -190,7 +190,7 @@ def read_weights(weights: bytes) -> dict[str, Tensor]:
 
 
 def _by_rank(replay: Sequence[Lesson], n: int, rng: np.random.Generator) -> list[Lesson]:
-    """N lessons drawn with weights 1 / (rank + 1% of the size), so the best come oftenest."""
+    """Draw n lessons with weights 1 / (rank + 1% of the size), so the best come oftenest."""
     if not replay or n <= 0:
         return []
     weight = 1.0 / (0.01 * len(replay) + np.arange(1, len(replay) + 1))

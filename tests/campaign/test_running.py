@@ -117,6 +117,19 @@ def test_every_molecule_contains_one_of_the_prompts(prior_file: Path, tmp_path: 
         assert Chem.MolFromSmiles(row["smiles"]).HasSubstructMatch(pattern)
 
 
+def test_prompts_take_turns_over_the_rounds_where_a_round_has_fewer_shards(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    prompts = ["[*:1]c1ccccc1", "O=C([*:1])N[*:2]", "[*:1]c1ccncc1"]
+    config = tiny(prior_file, generator__prompts=prompts, budget={"n_rounds": 3})
+    config = config.model_copy(
+        update={"generator": config.generator.model_copy(update={"shard_size": 512})}
+    )
+    table = run(config, tmp_path / "run")
+    origins = table.groupby("round")["origin"].unique()
+    assert [list(o) for o in origins] == [[f"policy, prompt {i}"] for i in range(3)]
+
+
 @pytest.mark.parametrize("lag", [0, 1])
 def test_the_budget_of_oracle_calls_is_exact(prior_file: Path, tmp_path: Path, lag: int) -> None:
     oracle = LoggingOracle(tmp_path / "oracle")
