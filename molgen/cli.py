@@ -82,22 +82,85 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, help="molecules, for all prompts together")] = 100,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     prompt: Annotated[
-        list[str] | None, typer.Option(help="core to keep, attachment points as [*:1]")
+        list[str] | None,
+        typer.Option(help="part to keep, attachment points as [*:1]; repeat for several"),
     ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="write the prompts from the molecules given by --prompt: decorate, replace, "
+            "grow, link, merge, superstructure, morph or regrow"
+        ),
+    ] = None,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="what the mode redraws: SMARTS or atom positions (replace, morph), or the number "
+            "of atoms (regrow)"
+        ),
+    ] = None,
+    variants: Annotated[
+        int, typer.Option(min=1, help="prompts that the mode writes at most for a molecule")
+    ] = 10,
+    per_prompt: Annotated[
+        bool, typer.Option("--per-prompt", help="draw -n molecules for each prompt")
+    ] = False,
     prior: Annotated[Path | None, typer.Option(help="weights; default: the shipped prior")] = None,
-    temperature: Annotated[float, typer.Option(min=0.01, max=2.0)] = 1.0,
-    max_heavy_atoms: Annotated[int, typer.Option(min=2)] = 45,
+    temperature: Annotated[
+        float, typer.Option(min=0.01, max=2.0, help="below 1: more of the likely")
+    ] = 1.0,
+    top_p: Annotated[
+        float,
+        typer.Option(min=0.01, max=1.0, help="choose among the likeliest that reach this share"),
+    ] = 1.0,
+    min_heavy_atoms: Annotated[
+        int, typer.Option(min=1, help="no smaller molecules, unless nothing more fits")
+    ] = 1,
+    max_heavy_atoms: Annotated[int, typer.Option(min=2, help="no larger molecules")] = 45,
+    elements: Annotated[
+        str, typer.Option(help="that may be added, for example C,N,O,F; default: all")
+    ] = "",
+    forbid: Annotated[
+        list[str] | None, typer.Option(help="SMARTS that no molecule matches; repeat for several")
+    ] = None,
+    forbid_file: Annotated[Path | None, typer.Option(help="such SMARTS, one a line")] = None,
+    max_attempts: Annotated[
+        int, typer.Option(min=1, help="molecules started at most for each one asked for")
+    ] = 100,
     unique: Annotated[bool, typer.Option("--unique", help="write each molecule once")] = False,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="default: one for each core; changes no line")
+    ] = None,
 ) -> None:
-    """Draw molecules from the prior, de novo or around a core."""
+    """Draw molecules from the prior, de novo or around what is to be kept."""
+    import os
+
+    from molgen.errors import ConfigError
+    from molgen.generator.design_modes import prompts_for
+    from molgen.generator.forbidden import read_smarts_file
     from molgen.generator.sampler import SamplingOptions
     from molgen.generator.sampling_file import write_samples
 
-    options = SamplingOptions(temperature=temperature, max_atoms=max_heavy_atoms)
-    n_lines = write_samples(
-        output, n, seed=seed, prompts=prompt or [], prior=prior, options=options, unique=unique
-    )
-    print(f"{n_lines} molecules in {output}")
+    forbidden = [*(forbid or []), *(read_smarts_file(forbid_file) if forbid_file else [])]
+    symbols = [symbol.strip() for symbol in elements.split(",") if symbol.strip()]
+    prompts = prompt or []
+    if mode is not None:
+        prompts = prompts_for(mode, prompts, part=part, n=variants, seed=seed)
+    elif part is not None:
+        raise ConfigError("--part says what a mode redraws; name the mode, too: --mode")
+    written = write_samples(
+        output, n * max(1, len(prompts)) if per_prompt else n, seed=seed, prompts=prompts,
+        prior=prior, unique=unique, n_processes=processes or len(os.sched_getaffinity(0)),
+        options=SamplingOptions(
+            temperature, min_heavy_atoms, max_heavy_atoms, top_p, tuple(symbols),
+            tuple(forbidden), max_attempts,
+        ),
+    )  # fmt: skip
+    print(f"{written.n_lines} molecules in {output}")
+    if forbidden or symbols:
+        print(f"{written.n_attempts} started, {written.n_rejected.total()} rejected")
+        for reason, n_rejected in written.n_rejected.most_common():
+            print(f"{n_rejected:8d} {reason}")
 
 
 @app.command()
@@ -135,11 +198,17 @@ def pretrain(
     config: Annotated[Path, typer.Argument(help="pretraining config (YAML)")],
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="default runs/<name>; resumes there")] = None,
+    pack_only: Annotated[
+        bool, typer.Option("--pack-only", help="write packed.npz, to train on another machine")
+    ] = False,
 ) -> None:
-    """Train a generator on structures; run again to go on where it stopped."""
-    from molgen.training.running import run_pretraining
+    """Train a generator, or fine-tune one; run again to go on where it stopped."""
+    from molgen.training.running import pack_for_pretraining, run_pretraining
 
-    run_pretraining(config, overrides or [], out)
+    if pack_only:
+        pack_for_pretraining(config, overrides or [], out)
+    else:
+        run_pretraining(config, overrides or [], out)
 
 
 @app.command("train-predictor")

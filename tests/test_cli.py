@@ -74,7 +74,7 @@ def test_every_command_has_help() -> None:
         ("round_size=many", "round_size"),
         ("budget.n_rounds=0", "budget.n_rounds"),
         ("generator.prompts=['c1ccc']", "cannot parse the SMILES 'c1ccc'"),
-        ("generator.prompts=['CC.N']", "more than one fragment"),
+        ("generator.prompts=['*C*C']", "an attachment point needs exactly one neighbour"),
         ("generator.max_heavy_atoms=60", "max_heavy_atoms: this generator draws at most 45"),
         ("generator.prior=nowhere.safetensors", "nowhere.safetensors"),
         ("objective.components.2.function=nowhere:score", "nowhere"),
@@ -188,6 +188,32 @@ def test_unique_samples_of_a_prompt_with_few_completions_end(
     assert {"CC", "CN", "CO"} <= set(lines)
 
 
+def test_samples_leave_out_what_is_forbidden_and_say_what_that_cost(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    output, alerts = tmp_path / "some.smi", tmp_path / "alerts.smarts"
+    alerts.write_text("[NX3;H2] amine\n")
+    outcome = molgen(
+        "sample", "-n", "30", "--prompt", "[*:1]C", "--prompt", "[*:1]c1ccccc1", "--per-prompt",
+        "--elements", "C,N,O", "--forbid", "C=C", "--forbid-file", alerts, "--top-p", "0.95",
+        "--min-heavy-atoms", "4", "--max-heavy-atoms", "12", "--processes", "1",
+        "--prior", prior_file, "-o", output,
+    )  # fmt: skip
+    assert outcome.code == 0
+    mols = [Chem.MolFromSmiles(line) for line in output.read_text().split()]
+    assert len(mols) == 60
+    for smarts in ("C=C", "[NX3;H2]", "[!#6;!#7;!#8]"):
+        assert not any(mol.HasSubstructMatch(Chem.MolFromSmarts(smarts)) for mol in mols)
+    assert all(mol.GetNumAtoms() <= 12 for mol in mols)
+    for mol in mols:  # a smaller one has no hydrogen left but those of the kept methyl
+        assert mol.GetNumAtoms() >= 4 or sum(a.GetTotalNumHs() > 0 for a in mol.GetAtoms()) == 1
+    summary, *reasons = outcome.out.splitlines()[1:]
+    n_started, n_rejected = (int(word) for word in summary.split() if word.isdigit())
+    assert n_started - n_rejected == 60
+    counts = {reason.split()[1]: int(reason.split()[0]) for reason in reasons}
+    assert sum(counts.values()) == n_rejected and set(counts) <= {"C=C", "[NX3;H2]"}
+
+
 def test_what_sample_cannot_do_is_one_line(prior_file: Path, tmp_path: Path) -> None:
     output = tmp_path / "some.smi"
     common = ("sample", "-n", "1", "-o", output)
@@ -196,6 +222,8 @@ def test_what_sample_cannot_do_is_one_line(prior_file: Path, tmp_path: Path) -> 
         molgen(*common, "--prior", prior_file, "--max-heavy-atoms", "46")
     )
     assert "nowhere" in complaint(molgen(*common, "--prior", tmp_path / "nowhere"))
+    for wrong, part in (("--elements", "Xe"), ("--forbid", "C("), ("--forbid-file", "nowhere")):
+        assert part in complaint(molgen(*common, "--prior", prior_file, wrong, part))
     assert "cannot be written" in complaint(
         molgen("sample", "-n", "1", "--prior", prior_file, "-o", tmp_path / "no" / "some.smi")
     )

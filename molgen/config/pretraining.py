@@ -38,11 +38,12 @@ class NetworkConfig(Section):
 
 
 class OptimisationConfig(Section):
-    """AdamW with warm-up, a constant stretch and a linear decay to zero."""
+    """Muon and AdamW with warm-up, a constant stretch and a linear decay to zero."""
 
     n_molecules: int = Field(1_000_000, ge=1, description="molecules seen, repeats counted")
     batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0, description="AdamW: embeddings, biases, heads")
+    matrix_learning_rate: float = Field(0.02, gt=0, description="Muon: the layers' matrices")
     warmup_steps: int = Field(300, ge=0)
     decay_share: float = Field(0.3, ge=0, le=1, description="last part, in which the rate falls")
     weight_decay: float = Field(0.01, ge=0)
@@ -50,9 +51,20 @@ class OptimisationConfig(Section):
         0.4, ge=0, le=1, description="molecules that start from a random kept part"
     )
     bfloat16: bool = Field(True, description="autocast matrix products to bfloat16")
-    n_threads: int = Field(2, ge=1)
+    n_threads: int = Field(1, ge=1, description="of one process; see n_workers")
+    n_workers: int = Field(
+        1, ge=1,
+        description="processes of Ray Train that share each batch, each on its own GPU if there "
+        "are enough; on CPUs two workers are faster than two threads",
+    )  # fmt: skip
     checkpoint_every_s: float = Field(180.0, gt=0)
     time_limit_s: float | None = Field(None, gt=0, description="stop after a slice; resume later")
+
+    @model_validator(mode="after")
+    def _divides(self) -> OptimisationConfig:
+        if self.batch_size % self.n_workers:
+            raise ValueError("batch_size must be a multiple of n_workers")
+        return self
 
 
 class PretrainingConfig(Section):
@@ -62,7 +74,9 @@ class PretrainingConfig(Section):
     name: str = Field(pattern=r"^[\w.-]+$")
     seed: int = Field(1, ge=0)
     start_from: str | None = Field(
-        None, description="weights to train further; gives the network and the vocabulary"
+        None,
+        description="weights to train further, or `shipped` for the shipped prior; they give the "
+        "network and the vocabulary",
     )
     data: StructuresConfig
     network: NetworkConfig = NetworkConfig()

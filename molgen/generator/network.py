@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from molgen.generator.attention import attend_cached
 from molgen.graphs.orders import Targets
-from molgen.graphs.state import N_CODES, States, token_limit
-from molgen.graphs.vocabulary import N_FIXED_ACTIONS, IntArray, Vocabulary
+from molgen.graphs.state import N_CODES, States, action_columns, token_limit
+from molgen.graphs.vocabulary import Tables, Vocabulary
 
+_ROWS = 32  # see `padded`
 _MASKED = -1e4  # far below any bias, still finite in every float type
 
 
@@ -60,21 +63,26 @@ class NetworkSize:
 
 
 class Cache:
-    """Keys and values of the tokens fed so far, (L, B, H, T, K) each."""
+    """Keys and values of the tokens fed so far, for S slots with a molecule in each.
 
-    def __init__(self, size: NetworkSize, n_molecules: int, n_tokens: int) -> None:
-        shape = (
-            size.n_layers, n_molecules, size.n_heads, n_tokens, size.width // size.n_heads,
-        )  # fmt: skip
-        self.keys = torch.zeros(shape)
-        self.values = torch.zeros(shape)
-        self.pointer_keys_BTD = torch.zeros(n_molecules, n_tokens, size.width)
+    Attributes:
+        keys_values_LSTX: of every layer, keys then values, X = 2 D; of the type that the linear
+            layers have, bfloat16 under `autocast`.
+        pointer_keys_STD: float32.
+    """
 
-    def keep(self, rows: Tensor) -> None:
-        """Drop all molecules but these."""
-        self.keys = self.keys[:, rows]
-        self.values = self.values[:, rows]
-        self.pointer_keys_BTD = self.pointer_keys_BTD[rows]
+    def __init__(self, size: NetworkSize, n_slots: int, n_tokens: int) -> None:
+        dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
+        shape = (size.n_layers, n_slots, n_tokens, 2 * size.width)
+        self.keys_values_LSTX = torch.empty(shape, dtype=dtype)
+        self.pointer_keys_STD = torch.empty(n_slots, n_tokens, size.width)
+
+    def copy(self, source: Cache, source_slots: Tensor, slots: Tensor, n_tokens: int) -> None:
+        """Take over the first tokens of molecules in another cache."""
+        keys_values = source.keys_values_LSTX[:, source_slots, :n_tokens]
+        self.keys_values_LSTX[:, slots, :n_tokens] = keys_values
+        pointer_keys = source.pointer_keys_STD[source_slots, :n_tokens]
+        self.pointer_keys_STD[slots, :n_tokens] = pointer_keys
 
 
 class Block(nn.Module):
@@ -106,7 +114,7 @@ class Block(nn.Module):
 
     def feed(self, x_BTD: Tensor) -> Tensor:
         """The feed-forward layer."""
-        out_BTD: Tensor = self.down(F.gelu(self.up(self.norm_feed(x_BTD)), approximate="tanh"))
+        out_BTD: Tensor = self.down(F.relu(self.up(self.norm_feed(x_BTD))).square())
         return out_BTD
 
     def forward(self, x_BTD: Tensor, bias_BHTT: Tensor) -> Tensor:
@@ -139,8 +147,8 @@ class GraphTransformer(nn.Module):
         self.pointer_query = nn.Linear(width, width)
         self.pointer_action = nn.Linear(width, width, bias=False)
         self.pointer_key = nn.Linear(width, width, bias=False)
-        self.pointer_bias = nn.Embedding(N_CODES, 1)
-        column, need = _requirements(vocabulary, self.tables.action_W["size"])
+        self.pointer_code = nn.Linear(width, N_CODES)
+        column, need = _requirements(self.tables)
         self.register_buffer("column_W", column, persistent=False)
         self.register_buffer("need_W", need, persistent=False)
         self._initialise()
@@ -152,7 +160,7 @@ class GraphTransformer(nn.Module):
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
         nn.init.zeros_(self.bias.weight)
-        nn.init.zeros_(self.pointer_bias.weight)
+        nn.init.zeros_(self.pointer_code.weight)
 
     def embed(self, features_BT5: Tensor) -> Tensor:
         """Tokens without the graph, (B, T, D)."""
@@ -179,38 +187,55 @@ class GraphTransformer(nn.Module):
         h_BTD: Tensor = self.norm(x_BTD)
         return h_BTD
 
-    def extend(self, features_B15: Tensor, code_BT: Tensor, at: Tensor, cache: Cache) -> Tensor:
-        """Feed one token a molecule; same numbers as `forward`, without gradients.
+    def extend(
+        self, features_P5: Tensor, code_PT: Tensor, slot_P: Tensor, at_P: Tensor, cache: Cache
+    ) -> Tensor:
+        """Feed any tokens of any molecules; same numbers as `forward`, without gradients.
 
         Args:
-            features_B15: the new tokens.
-            code_BT: their code rows up to the longest molecule, 0 beyond each one's own token.
-            at: (B,) place of the token in its molecule.
-            cache: of the earlier tokens; written to.
+            features_P5: the new tokens; those of one molecule in order, none left out.
+            code_PT: their code rows, uint8; what lies beyond each one's own token is not read.
+            slot_P: each token's molecule, as its slot in the cache.
+            at_P: place of the token in its molecule.
+            cache: of the earlier tokens, on the CPU; written to.
 
         Returns:
-            Hidden states (B, D).
+            Hidden states (P, D).
         """
-        rows, t = torch.arange(len(at)), code_BT.shape[1]
-        x_B1D = self.embed(features_B15)
-        for layer, bias in enumerate(self.attention_bias(code_BT.unsqueeze(1))):
-            block = self.blocks[layer]
+        n = len(slot_P)
+        x_PD = padded(self.embed(features_P5))
+        mixed_PD = torch.zeros(x_PD.shape)
+        tokens = code_PT.numpy(), slot_P.numpy(), at_P.numpy(), mixed_PD.numpy()
+        bias_LCH = self.bias.weight.detach().view(N_CODES - 1, self.size.n_layers, -1)
+        bias_LCH = F.pad(bias_LCH, (0, 0, 0, 0, 1, 0)).transpose(0, 1).float().contiguous()
+        shift = np.uint32(16 if cache.keys_values_LSTX.dtype == torch.bfloat16 else 0)
+        for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
-            q, k, v = block.heads(x_B1D)
-            cache.keys[layer, rows, :, at] = k[:, :, 0].float()
-            cache.values[layer, rows, :, at] = v[:, :, 0].float()
-            keys, values = cache.keys[layer, :, :, :t], cache.values[layer, :, :, :t]
-            x_B1D = x_B1D + block.attend(q, keys.to(q.dtype), values.to(q.dtype), bias)
-            x_B1D = x_B1D + block.feed(x_B1D)
-        h_BD: Tensor = self.norm(x_B1D)[:, 0]
-        cache.pointer_keys_BTD[rows, at] = self.pointer_key(h_BD).float()
-        return h_BD
+            qkv = block.qkv(block.norm_attention(x_PD))
+            attend_cached(
+                _bits(qkv[:n]), _bits(cache.keys_values_LSTX[layer]), shift,
+                bias_LCH[layer].numpy(), *tokens,
+            )  # fmt: skip
+            x_PD = x_PD + block.out(mixed_PD)
+            x_PD = x_PD + block.feed(x_PD)
+        h_PD: Tensor = self.norm(x_PD)
+        cache.pointer_keys_STD[slot_P, at_P] = self.pointer_key(h_PD)[:n].float()
+        return h_PD[:n]
+
+    def free_action_logits(self, h_PD: Tensor) -> Tensor:
+        """Logits of what comes next before any mask, (P, W) float32."""
+        return F.linear(h_PD, self.action.weight.to(h_PD.dtype)).float() + self.action_bias
 
     def action_logits(self, h_PD: Tensor, allowed_P7: Tensor) -> Tensor:
         """Masked logits of what comes next, (P, W) float32."""
-        logits = F.linear(h_PD, self.action.weight.to(h_PD.dtype)).float() + self.action_bias
+        logits = self.free_action_logits(h_PD)
         legal = allowed_P7[:, self.column_W] >= self.need_W
         return logits.masked_fill(~legal, float("-inf"))
+
+    def pointer_queries(self, h_TD: Tensor, action_T: Tensor) -> Tensor:
+        """What an action after a hidden state looks for in an atom, (…, T, D)."""
+        query_TD: Tensor = self.pointer_query(h_TD) + self.pointer_action(self.action(action_T))
+        return query_TD
 
     def pointer_scores(
         self, h_BTD: Tensor, action_BT: Tensor, keys_BND: Tensor, code_BTN: Tensor,
@@ -225,9 +250,11 @@ class GraphTransformer(nn.Module):
             code_BTN: what the steps' tokens see of the atoms.
             allowed_BTN: 1 where the action may go.
         """
-        query_BTD = self.pointer_query(h_BTD) + self.pointer_action(self.action(action_BT))
+        query_BTD = self.pointer_queries(h_BTD, action_BT)
         scores_BTN: Tensor = (query_BTD.to(keys_BND.dtype) @ keys_BND.transpose(1, 2)).float()
-        scores_BTN = scores_BTN * self.size.width**-0.5 + self.pointer_bias(code_BTN)[..., 0]
+        # An atom's key dates from when it was added; how far it is by now, the code tells.
+        scores_BTN = scores_BTN * self.size.width**-0.5
+        scores_BTN = scores_BTN + self.pointer_code(query_BTD).float().gather(2, code_BTN)
         return scores_BTN.masked_fill(allowed_BTN == 0, float("-inf"))
 
     def log_prob(self, tokens: Tokens, goals: Goals) -> tuple[Tensor, Tensor]:
@@ -260,12 +287,22 @@ def atoms_of(x_BTD: Tensor, token_of_BN: Tensor) -> Tensor:
     return x_BTD.gather(1, token_of_BN[..., None].expand(-1, -1, x_BTD.shape[-1]))
 
 
-def _requirements(vocabulary: Vocabulary, size_W: IntArray) -> tuple[Tensor, Tensor]:
+def _requirements(tables: Tables) -> tuple[Tensor, Tensor]:
     """For each action the entry of `allowed_actions` it needs and how much of it."""
-    bonds = [order for _, order in vocabulary.attachments]
-    column = [6, 3, 4, 5] + [order - 1 for order in bonds]
-    need = [1] * N_FIXED_ACTIONS + [int(n) for n in size_W[N_FIXED_ACTIONS:]]
-    return torch.tensor(column), torch.tensor(need, dtype=torch.int16)
+    need = tables.action_W["size"].clip(1).astype(np.int16)
+    return torch.from_numpy(action_columns(tables)), torch.from_numpy(need)
+
+
+def padded(x_PD: Tensor) -> Tensor:
+    """More rows, of zeros, to a full multiple: a matrix product of a new shape is slow at first."""
+    return F.pad(x_PD, (0, 0, 0, -len(x_PD) % _ROWS))
+
+
+def _bits(x: Tensor) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
+    """The numbers' bits, without a copy."""
+    bits: npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+    bits = x.view(torch.uint16 if x.dtype == torch.bfloat16 else torch.uint32).numpy()
+    return bits
 
 
 def to_tensors(states: States, targets: Targets) -> tuple[Tokens, Goals]:
@@ -293,7 +330,7 @@ def token_features(states: States, first: int, last: int) -> Tensor:
 
 
 @contextlib.contextmanager
-def autocast(bfloat16: bool) -> Iterator[None]:
-    """bfloat16 matrix products on the CPU, or nothing."""
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+def autocast(bfloat16: bool, device: str = "cpu") -> Iterator[None]:
+    """bfloat16 matrix products on a kind of device, or nothing."""
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
         yield

@@ -1,8 +1,11 @@
-"""Prompts: the part of a molecule that is kept, and where it may be built on.
+r"""Prompts: a part that every molecule must contain, and where it may grow.
 
-`O=C([*:1])Nc1ccc([*:2])cc1` keeps a core whose two attachment points each get exactly one
-substituent, by a bond of the order drawn. Without attachment points every atom with a hydrogen
-is open and may be built on or not.
+All design modes are one operation, the completion of a prefix graph; `design_modes` writes their
+prompts. A prompt is one or several fragments separated by dots: each is in every sample, atom for
+atom, and all end up in one molecule. Attachment points are written as dummy atoms, `[*:1]`,
+`[*:2]`, or plain `*`: each gets exactly one substituent, by a bond of its order, and nothing else
+of the core changes. A prompt without attachment points may be substituted wherever there is a
+hydrogen. Isotopes and configurations (@ and @@, / and \) are kept.
 """
 
 from __future__ import annotations
@@ -13,9 +16,18 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from molgen.errors import ConfigError, DataError
-from molgen.graphs.encoding import BOND_ORDERS, encode
-from molgen.graphs.orders import Plan, expand, new_plan
-from molgen.graphs.state import KEPT, KEPT_MARKED, MAX_ATOMS
+from molgen.generator.stereo import Stereo, read_stereo
+from molgen.graphs.encoding import BOND_ORDERS, EncodedMolecule, encode
+from molgen.graphs.orders import Plan, Target, draw_order, expand, new_plan
+from molgen.graphs.state import (
+    KEPT,
+    KEPT_MARKED,
+    MAX_ATOMS,
+    MAX_LOCKED,
+    State,
+    atoms_needed,
+    lock,
+)
 from molgen.graphs.vocabulary import Tables, Vocabulary
 
 
@@ -25,8 +37,12 @@ class Prompt:
 
     Attributes:
         smiles: as the user wrote it.
-        core: the kept atoms, without attachment points.
+        core: the kept atoms, without attachment points, isotopes and stereo.
         marks: for each core atom the number of attachment points of bond order 1, 2, 3.
+        points: for each attachment point, in the order of their numbers, its core atom and bond
+            order.
+        isotopes: for each core atom.
+        stereo: the configurations given.
         plan: the core in the vocabulary's numbers, every atom kept.
         plan_atoms: for each atom of the plan, its index in `core`.
     """
@@ -34,41 +50,88 @@ class Prompt:
     smiles: str
     core: Chem.Mol
     marks: tuple[tuple[int, int, int], ...]
+    points: tuple[tuple[int, int], ...]
+    isotopes: tuple[int, ...]
+    stereo: Stereo
     plan: Plan
     plan_atoms: tuple[int, ...]
 
     @property
     def n_points(self) -> int:
         """Number of attachment points; 0: open everywhere."""
-        return sum(map(sum, self.marks))
+        return len(self.points)
+
+    @property
+    def n_fragments(self) -> int:
+        """Number of connected parts."""
+        return len(Chem.GetMolFrags(self.core))
+
+    @property
+    def n_atoms_needed(self) -> int:
+        """The smallest size limit at which every sample can be completed, in heavy atoms."""
+        n = self.core.GetNumAtoms()
+        n_rings = self.core.GetNumBonds() - n + self.n_fragments
+        n_marks = max(self.n_points, self.n_fragments == 1)  # there is something to add
+        return int(atoms_needed(n, n_rings, n_marks, self.n_fragments))
 
 
 def parse_prompt(smiles: str, vocabulary: Vocabulary, tables: Tables) -> Prompt:
     """Read a prompt.
 
     Args:
-        smiles: one connected core; attachment points are `[*:1]`, `[*:2]`, … or plain `*`.
+        smiles: fragments to keep; attachment points are `[*:1]`, `[*:2]`, … or plain `*`.
         vocabulary: of the generator.
         tables: `vocabulary.tables()`.
 
     Raises:
         ConfigError: it cannot be parsed or used, and why.
     """
-    core, marks = split_marks(smiles)
+    core, points, stereo = split(smiles)
+    isotopes = tuple(a.GetIsotope() for a in core.GetAtoms())
+    for atom in core.GetAtoms():
+        atom.SetIsotope(0)
+    marks = _count(points, len(isotopes))
     try:
-        encoded = encode(core)
+        encoded = _encode_fragments(core)
     except DataError as error:
-        raise ConfigError(f"prompt {smiles!r}: {error}; give one connected core") from error
+        raise ConfigError(f"prompt {smiles!r}: {error}") from error
     numbers = vocabulary.units(encoded)
     if numbers is None:
         raise ConfigError(f"prompt {smiles!r}: holds an atom that this generator does not know")
     plan = new_plan()
     expand(plan, numbers[0].astype(np.uint16), numbers[1].astype(np.uint8), tables)
-    marked = any(map(sum, marks))
-    for place, atom in enumerate(encoded.source_atoms):
-        plan["kept"][place] = KEPT_MARKED if marked else KEPT
-        plan["mark"][place, 1:] = marks[atom]
-    return Prompt(smiles, core, marks, plan, tuple(encoded.source_atoms))
+    for place, a in enumerate(encoded.source_atoms):
+        plan["kept"][place] = KEPT_MARKED if points else KEPT
+        plan["mark"][place, 1:] = marks[a]
+    prompt = Prompt(
+        smiles, core, marks, points, isotopes, stereo, plan, tuple(encoded.source_atoms)
+    )
+    _check_fragments(prompt)
+    return prompt
+
+
+def lay_down(prompt: Prompt, state: State, plan: Plan, scratch: Target, tables: Tables,
+             max_atoms: int) -> tuple[int, ...]:  # fmt: skip
+    """Build a prompt in a random order.
+
+    Args:
+        prompt: the prompt.
+        state: becomes the graph of the prompt, ready for the first free step.
+        plan: a copy of `prompt.plan`; its `rng` draws the order and moves on.
+        scratch: of no interest afterwards.
+        tables: of the vocabulary.
+        max_atoms: heavy atoms of the finished molecule at most.
+
+    Returns:
+        For each core atom, its index in the graph and in the finished molecule.
+    """
+    draw_order(state, plan, tables, max_atoms, scratch, True)
+    kept = [0] * len(prompt.plan_atoms)
+    for i, atom in enumerate(prompt.plan_atoms):
+        kept[atom] = int(plan["built"][i])
+    for double in prompt.stereo.double_bonds:
+        lock(state, kept[double.atoms[0]], kept[double.atoms[1]])
+    return tuple(kept)
 
 
 def split_marks(smiles: str) -> tuple[Chem.Mol, tuple[tuple[int, int, int], ...]]:
@@ -77,43 +140,82 @@ def split_marks(smiles: str) -> tuple[Chem.Mol, tuple[tuple[int, int, int], ...]
     Raises:
         ConfigError: it cannot be parsed or used, and why.
     """
-    with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
-        raise ConfigError(f"prompt {smiles!r}: cannot be parsed as SMILES")
-    if any(a.GetIsotope() for a in mol.GetAtoms()) or set(smiles) & set("@/\\"):
-        raise ConfigError(
-            f"prompt {smiles!r}: stereo marks and isotopes are not kept yet; write it without them"
-        )
-    editable = Chem.RWMol(mol)
-    for atom in editable.GetAtoms():
-        if atom.GetAtomicNum():
-            atom.SetAtomMapNum(0)
-            continue
+    core, points, _ = split(smiles)
+    return core, _count(points, core.GetNumAtoms())
+
+
+def _count(points: tuple[tuple[int, int], ...], n_atoms: int) -> tuple[tuple[int, int, int], ...]:
+    marks = [[0, 0, 0] for _ in range(n_atoms)]
+    for atom, order in points:
+        marks[atom][order - 1] += 1
+    return tuple((m[0], m[1], m[2]) for m in marks)
+
+
+def split(smiles: str) -> tuple[Chem.Mol, tuple[tuple[int, int], ...], Stereo]:
+    """A prompt's core with isotopes but flat, its attachment points, and its configurations.
+
+    A point is a core atom and a bond order; points are in the order of their numbers.
+
+    Raises:
+        ConfigError: it cannot be parsed or used, and why.
+    """
+    mol = _parsed(smiles)
+    points = [a.GetIdx() for a in mol.GetAtoms() if a.GetAtomicNum() == 0]
+    for point in points:
+        atom = mol.GetAtomWithIdx(point)
         if atom.GetDegree() != 1 or atom.GetNeighbors()[0].GetAtomicNum() == 0:
             raise ConfigError(f"prompt {smiles!r}: an attachment point needs exactly one neighbour")
         if atom.GetBonds()[0].GetBondType() not in BOND_ORDERS:
             raise ConfigError(
                 f"prompt {smiles!r}: an attachment point hangs by a single, double or triple bond"
             )
-    core, marks = _without_points(editable, smiles)
+    points.sort(key=lambda p: (_number(mol.GetAtomWithIdx(p)), p))
+    core_atoms = [a.GetIdx() for a in mol.GetAtoms() if a.GetAtomicNum()]
+    names = {a: i for i, a in enumerate(core_atoms)} | {a: -1 - p for p, a in enumerate(points)}
+    stereo = read_stereo(mol, names, smiles)
+    if len(stereo.double_bonds) > MAX_LOCKED:
+        raise ConfigError(f"prompt {smiles!r}: more than {MAX_LOCKED} double bonds with a / or \\")
+    Chem.RemoveStereochemistry(mol)
+    found = []
+    for point in points:
+        (bond,) = mol.GetAtomWithIdx(point).GetBonds()
+        found.append((names[bond.GetOtherAtomIdx(point)], BOND_ORDERS[bond.GetBondType()]))
+    core = _without_points(mol, points, smiles)
     if not 0 < core.GetNumAtoms() < MAX_ATOMS:
         raise ConfigError(f"prompt {smiles!r}: the core must have 1 to {MAX_ATOMS - 1} heavy atoms")
-    return core, marks
+    return core, tuple(found), stereo
 
 
-def _without_points(
-    editable: Chem.RWMol, smiles: str
-) -> tuple[Chem.Mol, tuple[tuple[int, int, int], ...]]:
-    marks = {a.GetIdx(): [0, 0, 0] for a in editable.GetAtoms() if a.GetAtomicNum()}
-    points = [a.GetIdx() for a in editable.GetAtoms() if a.GetAtomicNum() == 0]
+def _parsed(smiles: str) -> Chem.Mol:
+    """Sanitised, with every stereo mark as it was written, whether it is a centre's or not."""
+    settings = Chem.SmilesParserParams()
+    settings.sanitize = False  # type: ignore[assignment]  # RDKit's stubs call it an object
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles, settings)
+        try:
+            if mol is not None:
+                Chem.SanitizeMol(mol)
+                return Chem.RemoveHs(mol)
+        except (ValueError, RuntimeError):
+            pass
+    raise ConfigError(f"prompt {smiles!r}: cannot be parsed as SMILES")
+
+
+def _number(point: Chem.Atom) -> int:
+    """Of an attachment point: `[*:1]`, or `[1*]` as cutting programs write it; plain: 0."""
+    return int(point.GetAtomMapNum() or point.GetIsotope())
+
+
+def _without_points(mol: Chem.Mol, points: list[int], smiles: str) -> Chem.Mol:
+    editable = Chem.RWMol(mol)
     n_hydrogens: dict[int, int] = {}
+    for atom in editable.GetAtoms():
+        atom.SetAtomMapNum(0)
     for point in points:
         (bond,) = editable.GetAtomWithIdx(point).GetBonds()
-        order, neighbour = BOND_ORDERS[bond.GetBondType()], bond.GetOtherAtomIdx(point)
-        marks[neighbour][order - 1] += 1
+        neighbour = bond.GetOtherAtomIdx(point)
         n_hydrogens.setdefault(neighbour, editable.GetAtomWithIdx(neighbour).GetTotalNumHs())
-        n_hydrogens[neighbour] += order
+        n_hydrogens[neighbour] += BOND_ORDERS[bond.GetBondType()]
     try:
         Chem.Kekulize(editable, clearAromaticFlags=True)
         # Hydrogens take the points' places; left to RDKit, *=S(=O)(C)C would fall to valence 4.
@@ -129,5 +231,36 @@ def _without_points(
         raise ConfigError(
             f"prompt {smiles!r}: not a molecule without its points: {error}"
         ) from error
-    kept = sorted(marks)
-    return core, tuple((marks[i][0], marks[i][1], marks[i][2]) for i in kept)
+    return core
+
+
+def _encode_fragments(core: Chem.Mol) -> EncodedMolecule:
+    """Encode each fragment and number them on."""
+    together = EncodedMolecule()
+    atoms_of: list[tuple[int, ...]] = []
+    fragments = Chem.GetMolFrags(core, asMols=True, fragsMolAtomMapping=atoms_of)
+    for fragment, atoms in zip(fragments, atoms_of, strict=True):
+        encoded = encode(fragment)
+        first = len(together.source_atoms)
+        together.units += encoded.units
+        together.bonds += [(first + i, first + j, order) for i, j, order in encoded.bonds]
+        together.source_atoms += [atoms[a] for a in encoded.source_atoms]
+    return together
+
+
+def _check_fragments(prompt: Prompt) -> None:
+    """Raise a ConfigError where a fragment has nowhere to be joined."""
+    if prompt.n_fragments == 1:
+        return
+    for atoms in Chem.GetMolFrags(prompt.core):
+        if prompt.points:
+            if not any(sum(prompt.marks[a]) for a in atoms):
+                raise ConfigError(
+                    f"prompt {prompt.smiles!r}: a fragment has no attachment point while another "
+                    "has; give each one at least one, or none at all"
+                )
+        elif not any(prompt.core.GetAtomWithIdx(a).GetTotalNumHs() for a in atoms):
+            raise ConfigError(
+                f"prompt {prompt.smiles!r}: a fragment has no hydrogen that could make way for a "
+                "bond to the others"
+            )

@@ -1,39 +1,45 @@
-"""Draw molecules from the network: one token a step, many molecules at once.
+"""Draw molecules from the network, many at once.
 
 Whatever the network says, a sample is a connected molecule of legal valences that contains its
-prompt: illegal actions and atoms are masked before anything is drawn. Nothing is filtered
-afterwards.
+prompt: illegal actions and atoms are masked before anything is drawn. Only forbidden
+substructures may cost attempts, and these are counted.
+
+All tokens of a step, a whole ring or a whole prompt, go through the network together; a molecule
+that is finished makes room for the next one, so the batch stays full to the end.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import torch
 from rdkit import Chem
 from torch import Tensor
+from torch.nn import functional as F
 
 from molgen.errors import ConfigError
-from molgen.generator.network import Cache, GraphTransformer, atoms_of
-from molgen.generator.prompts import Prompt
-from molgen.graphs.decoding import canonical_smiles, to_mol
-from molgen.graphs.orders import draw_order, new_targets
-from molgen.graphs.state import (
-    MAX_ATOMS,
-    MAX_TOKENS,
-    N_ALLOWED,
-    States,
-    allowed_actions,
-    allowed_atoms,
-    new_states,
-    start,
-    step,
+from molgen.generator.choosing import (
+    draw_actions,
+    draw_atoms,
+    gather_tokens,
+    mask_actions,
+    take_steps,
 )
-from molgen.graphs.vocabulary import STOP, Tables
+from molgen.generator.forbidden import NO_LEGAL_STEP, Restrictions, restrictions
+from molgen.generator.network import Cache, GraphTransformer, autocast, padded
+from molgen.generator.prompts import Prompt, lay_down
+from molgen.generator.stereo import finish
+from molgen.graphs.decoding import canonical_smiles, to_mol
+from molgen.graphs.orders import new_targets
+from molgen.graphs.state import MAX_ATOMS, States, new_states, start, token_limit
+from molgen.graphs.vocabulary import N_FIXED_ACTIONS, STOP
+
+BATCH_SIZE = 128  # molecules under way at once
+_N_PROMPT_ORDERS = 16  # orders in which a prompt is laid down, each fed to the network once
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,21 @@ class SamplingOptions:
         temperature: below 1 the likely gets likelier.
         min_atoms: heavy atoms below which a molecule is not finished while more fits.
         max_atoms: heavy atoms at most.
+        top_p: below 1, each choice is made among the likeliest that together reach this share.
+        elements: symbols of the elements that may be added; empty: all that the generator knows.
+            A prompt may hold others.
+        forbidden: SMARTS that no sample matches. A match wholly inside a prompt is the user's
+            own and does not count.
+        max_attempts: molecules started at most, for each one asked for.
     """
 
     temperature: float = 1.0
     min_atoms: int = 1
     max_atoms: int = 45
+    top_p: float = 1.0
+    elements: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    max_attempts: int = 100
 
 
 @dataclass(frozen=True)
@@ -66,7 +82,22 @@ class Sample:
     kept: tuple[int, ...]
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Drawn:
+    """Samples, and what they cost.
+
+    Attributes:
+        samples: in the order they were started.
+        n_attempts: molecules started; more than samples only where something is forbidden.
+        n_rejected: by reason: the SMARTS matched, or `NO_LEGAL_STEP`. A molecule that matches
+            several counts for the first.
+    """
+
+    samples: list[Sample]
+    n_attempts: int
+    n_rejected: Counter[str]
+
+
 def sample(
     network: GraphTransformer,
     n: int,
@@ -75,33 +106,75 @@ def sample(
     prompt: Prompt | None = None,
     options: SamplingOptions = SamplingOptions(),
 ) -> list[Sample]:
-    """Draw n molecules together.
+    """Draw n molecules; `draw` also says what was rejected on the way, and raises the same."""
+    return draw(network, n, seed=seed, prompt=prompt, options=options).samples
 
-    The result depends on the arguments alone (with one torch thread), so a shard gives the same
-    molecules wherever it is drawn.
+
+@torch.no_grad()
+def draw(
+    network: GraphTransformer,
+    n: int,
+    *,
+    seed: int | Sequence[int],
+    prompt: Prompt | None = None,
+    options: SamplingOptions = SamplingOptions(),
+    batch_size: int = BATCH_SIZE,
+    bfloat16: bool | None = None,
+) -> Drawn:
+    """Draw n molecules.
+
+    The result depends on the arguments alone (with one torch thread, on one kind of processor),
+    so a shard gives the same molecules wherever it is drawn.
 
     Args:
-        network: prior or policy, in evaluation mode.
-        n: number of molecules; every one started is returned.
+        network: prior or policy, in evaluation mode, on the CPU.
+        n: number of molecules. Every one started is returned unless something is forbidden.
         seed: anything that numpy's default_rng takes.
         prompt: the part to keep; None: de novo.
-        options: temperature and sizes.
+        options: sizes, temperature, what may be added and what not.
+        batch_size: molecules under way at once.
+        bfloat16: matrix products in bfloat16, as in training; None: where the processor has
+            instructions for it.
 
     Returns:
-        n samples, in the order they were started.
+        n samples, and how many were started and rejected.
 
     Raises:
-        ConfigError: the prompt does not fit into `max_atoms`.
+        ConfigError: the options do not fit the generator or the prompt, or `max_attempts` were
+            not enough.
     """
-    rng = np.random.default_rng(seed)
+    if bfloat16 is None:
+        bfloat16 = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    rules = check_options(network, prompt, options)
+    with autocast(bfloat16):
+        run = _Run(network, n, np.random.default_rng(seed), prompt, options, rules, batch_size)
+        while run.refill():
+            run.step()
+    return Drawn([s for s in run.samples if s is not None], run.n_attempts, run.n_rejected)
+
+
+def check_options(
+    network: GraphTransformer, prompt: Prompt | None, options: SamplingOptions
+) -> Restrictions:
+    """What the options forbid; raises a ConfigError where they do not fit generator or prompt."""
     check_room(network, prompt, options)
-    states, kept = _begin(n, prompt, network.tables, options.max_atoms, rng)
-    _complete(network, states, options, rng)
-    result = []
-    for b in range(n):
-        mol = to_mol(states[b], network.vocabulary)
-        result.append(Sample(canonical_smiles(mol), mol, kept[b]))
-    return result
+    if options.temperature <= 0:
+        raise ConfigError(f"temperature: {options.temperature} is not above 0")
+    if not 0 < options.top_p <= 1:
+        raise ConfigError(f"top_p: {options.top_p} is not above 0 and at most 1")
+    if options.max_attempts < 1:
+        raise ConfigError(f"max_attempts: {options.max_attempts} is not at least 1")
+    rules = restrictions(network.vocabulary, options.elements, options.forbidden)
+    bond_W = network.tables.action_W["bond"][N_FIXED_ACTIONS:]
+    orders = set(bond_W[rules.usable_W[N_FIXED_ACTIONS:]].tolist())
+    for atom_marks in prompt.marks if prompt else ():
+        for order, n in enumerate(atom_marks, start=1):
+            if n and order not in orders:
+                raise ConfigError(
+                    f"prompt {prompt.smiles if prompt else ''!r}: nothing that may be added takes "
+                    f"a bond of order {order}, as an attachment point asks; allow more elements"
+                )
+    return rules
 
 
 def check_room(network: GraphTransformer, prompt: Prompt | None, options: SamplingOptions) -> None:
@@ -109,161 +182,158 @@ def check_room(network: GraphTransformer, prompt: Prompt | None, options: Sampli
     limit = min(MAX_ATOMS, network.size.max_atoms)
     if options.max_atoms > limit:
         raise ConfigError(f"max_heavy_atoms: this generator draws at most {limit}")
-    if prompt is not None:
-        needed = prompt.core.GetNumAtoms() + max(prompt.n_points, 1)
-        if needed > options.max_atoms:
-            raise ConfigError(
-                f"prompt {prompt.smiles!r}: needs {needed} heavy atoms with its attachment points, "
-                f"max_heavy_atoms is {options.max_atoms}"
-            )
+    if not 1 <= options.min_atoms <= options.max_atoms:
+        raise ConfigError(
+            f"min_heavy_atoms: {options.min_atoms} is not between 1 and max_heavy_atoms, "
+            f"{options.max_atoms}"
+        )
+    if prompt is not None and prompt.n_atoms_needed > options.max_atoms:
+        raise ConfigError(
+            f"prompt {prompt.smiles!r}: needs {prompt.n_atoms_needed} heavy atoms with its "
+            f"attachment points, max_heavy_atoms is {options.max_atoms}"
+        )
 
 
-def _begin(
-    n: int, prompt: Prompt | None, tables: Tables, max_atoms: int, rng: np.random.Generator
-) -> tuple[States, list[tuple[int, ...]]]:
-    states = new_states(n)
-    if prompt is None:
-        for b in range(n):
-            start(states[b], False)
-        return states, [()] * n
-    plan, target = prompt.plan.copy(), new_targets(1)[0]
-    plan["rng"] = rng.integers(2**63)
-    kept = []
-    for b in range(n):
-        draw_order(states[b], plan, tables, max_atoms, target, True)
-        place = {core: int(plan["built"][i]) for i, core in enumerate(prompt.plan_atoms)}
-        kept.append(tuple(place[i] for i in range(len(place))))
-    return states, kept
+class _Beginnings:
+    """Laid-down prompts, or the empty graph, once through the network.
 
+    Attributes:
+        states: one for each order in which the prompt was laid down.
+        kept: for each order, where the core's atoms went.
+        cache: of their tokens.
+        h_MD: hidden states after the last token.
+    """
 
-def _complete(
-    network: GraphTransformer, states: States, options: SamplingOptions, rng: np.random.Generator
-) -> None:
-    """Feed every token; where the last one is in, draw the next step; until all have stopped."""
-    active = np.arange(len(states))
-    fed = np.zeros(len(states), np.int64)
-    cache = Cache(network.size, len(states), MAX_TOKENS)
-    while len(active):
-        h_BD = _feed(network, states, active, fed, cache)
-        ready = np.flatnonzero(fed == states["n_tokens"][active] - 1)
-        fed += 1
-        if not len(ready):
-            continue
-        finished = _draw(network, states, active, ready, h_BD, cache, options, rng)
-        if finished.any():
-            alive = np.flatnonzero(~finished)
-            active, fed = active[alive], fed[alive]
-            cache.keep(torch.from_numpy(alive))
+    def __init__(
+        self, network: GraphTransformer, n: int, prompt: Prompt | None, max_atoms: int,
+        rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        m = 1 if prompt is None else min(n, _N_PROMPT_ORDERS)
+        self.states: States = new_states(m)
+        self.kept: list[tuple[int, ...]] = [()] * m
+        if prompt is None:
+            start(self.states[0], False)
+        else:
+            plan, scratch = prompt.plan.copy(), new_targets(1)[0]
+            plan["rng"] = rng.integers(2**63)
+            for i, state in enumerate(self.states):
+                self.kept[i] = lay_down(prompt, state, plan, scratch, network.tables, max_atoms)
+        self.cache = Cache(network.size, m, int(self.states["n_tokens"].max()))
+        self.h_MD = _feed(network, self.states, np.arange(m), np.zeros(m, np.int64), self.cache)
 
 
 def _feed(
-    network: GraphTransformer, states: States, active: npt.NDArray[np.int64],
-    fed: npt.NDArray[np.int64], cache: Cache,
+    network: GraphTransformer, states: States, slot: npt.NDArray[np.int64],
+    n_fed: npt.NDArray[np.int64], cache: Cache,
 ) -> Tensor:  # fmt: skip
-    """Give the network the next token of each active molecule; hidden states (B, D)."""
-    t = int(fed.max()) + 1
-    features, code = np.empty((len(active), 5), np.int64), np.empty((len(active), t), np.int64)
-    _gather_tokens(states, active, fed, features, code)
-    return network.extend(
-        torch.from_numpy(features)[:, None], torch.from_numpy(code), torch.from_numpy(fed), cache
-    )
+    """Give the network the new tokens of these molecules; hidden states after the last (P, D)."""
+    *tokens, newest = gather_tokens(states, slot, n_fed)
+    n_fed[slot] = states["n_tokens"][slot]
+    features, code, slots, places = (torch.from_numpy(x) for x in tokens)
+    return network.extend(features, code, slots, places, cache)[torch.from_numpy(newest)]
 
 
-@numba.njit(cache=True)
-def _gather_tokens(
-    states: States, active: npt.NDArray[np.int64], fed: npt.NDArray[np.int64],
-    features: npt.NDArray[np.int64], code: npt.NDArray[np.int64],
-) -> None:  # fmt: skip
-    code[:, :] = 0
-    for row in range(active.shape[0]):
-        g, i = states[active[row]], fed[row]
-        features[row, 0] = g.token_type[i]
-        features[row, 1] = g.token_bond[i]
-        features[row, 2] = g.token_kind[i]
-        features[row, 3] = g.token_status[i]
-        features[row, 4] = i
-        for j in range(i + 1):
-            code[row, j] = g.code[i, j]
+class _Run:
+    """Molecules under way, each in a slot, and those that are finished."""
 
+    def __init__(
+        self, network: GraphTransformer, n: int, rng: np.random.Generator, prompt: Prompt | None,
+        options: SamplingOptions, rules: Restrictions, batch_size: int,
+    ) -> None:  # fmt: skip
+        self.samples: list[Sample | None] = [None] * n
+        self.n_attempts, self.n_rejected = 0, Counter[str]()
+        self._network, self._rng, self._options, self._rules = network, rng, options, rules
+        self._prompt = prompt
+        self._begin = _Beginnings(network, n, prompt, options.max_atoms, rng)
+        n_slots = min(n, batch_size)
+        self._states = new_states(n_slots)
+        self._cache = Cache(network.size, n_slots, token_limit(options.max_atoms))
+        self._n_fed = np.zeros(n_slots, np.int64)
+        self._h_SD = torch.empty(n_slots, network.size.width)
+        self._sample_of = np.full(n_slots, -1)  # -1: the slot is free
+        self._to_start = list(range(n))[::-1]
+        self._column_W = network.column_W.numpy().astype(np.int32)
+        self._need_W = network.need_W.numpy()
 
-def _draw(
-    network: GraphTransformer, states: States, active: npt.NDArray[np.int64],
-    ready: npt.NDArray[np.int64], h_BD: Tensor, cache: Cache, options: SamplingOptions,
-    rng: np.random.Generator,
-) -> npt.NDArray[np.bool_]:  # fmt: skip
-    """Draw and take the next step of the ready molecules; which active ones have stopped."""
-    rows = torch.from_numpy(ready)
-    graphs = active[ready]
-    allowed = np.zeros((len(ready), N_ALLOWED), np.int16)
-    _what_is_allowed(states, graphs, options.min_atoms, options.max_atoms, allowed)
-    logits = network.action_logits(h_BD[rows], torch.from_numpy(allowed))
-    uniform = rng.random((2, len(ready)), np.float32)
-    action = _pick(logits / options.temperature, uniform[0])
-    pointer = np.full(len(ready), -1, np.int64)
-    n = int(states["n_atoms"][graphs].max())
-    points = (action != STOP) & (states["n_atoms"][graphs] > 0)
-    if points.any():
-        where = np.zeros((len(ready), n), np.uint8)
-        tokens = np.zeros((len(ready), n), np.int64)
-        codes = np.zeros((len(ready), n), np.int64)
-        _where_is_allowed(
-            states, graphs, action, options.max_atoms, network.tables, where, tokens, codes
+    def refill(self) -> bool:
+        """Start molecules in free slots; False where none is left to be finished."""
+        free = np.flatnonzero(self._sample_of < 0)[: len(self._to_start)]
+        if len(free):
+            starting = np.array([self._to_start.pop() for _ in free])
+            self.n_attempts += len(free)
+            self._sample_of[free] = starting
+            begin = starting % len(self._begin.states)
+            n_tokens = self._begin.states["n_tokens"]
+            self._states[free] = self._begin.states[begin]
+            self._n_fed[free] = n_tokens[begin]
+            source, target = torch.from_numpy(begin), torch.from_numpy(free)
+            self._cache.copy(self._begin.cache, source, target, int(n_tokens.max()))
+            self._h_SD[target] = self._begin.h_MD[source]
+        return bool((self._sample_of >= 0).any())
+
+    def step(self) -> None:
+        """Draw and take a step of every molecule under way; see to those that stop."""
+        slot = np.flatnonzero(self._sample_of >= 0)
+        action, pointer = self._choose(slot)
+        for s, a in zip(slot[action <= STOP], action[action <= STOP], strict=True):
+            self._finish(int(s), stuck=a != STOP)
+        slot, action, pointer = (x[action > STOP] for x in (slot, action, pointer))
+        if not len(slot):
+            return
+        take_steps(self._states, slot, action, pointer, self._network.tables)
+        h_PD = _feed(self._network, self._states, slot, self._n_fed, self._cache)
+        self._h_SD[torch.from_numpy(slot)] = h_PD
+
+    def _choose(
+        self, slot: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The next action of each molecule, -1 where none is legal, and the atom it goes to."""
+        network, o = self._network, self._options
+        uniform = self._rng.random((2, len(slot)), np.float32)
+        n = len(slot)
+        h_PD = padded(self._h_SD[torch.from_numpy(slot)])
+        logits_PW = network.free_action_logits(h_PD)[:n]
+        mask_actions(
+            self._states, slot, logits_PW.numpy(), self._column_W, self._need_W,
+            self._rules.usable_W, o.min_atoms, o.max_atoms, o.temperature,
+        )  # fmt: skip
+        action = draw_actions(logits_PW.exp_().numpy(), uniform[0], o.top_p)
+        actions = F.pad(torch.from_numpy(action.clip(0)), (0, len(h_PD) - n))
+        query_PD = network.pointer_queries(h_PD, actions)
+        bias_PC = network.pointer_code(query_PD)[:n].float()
+        pointer = draw_atoms(
+            self._states, slot, action, query_PD[:n].float().numpy(),
+            self._cache.pointer_keys_STD.numpy(), bias_PC.numpy(), o.max_atoms,
+            o.temperature, uniform[1], o.top_p, network.tables,
+        )  # fmt: skip
+        return action, pointer
+
+    def _finish(self, slot: int, *, stuck: bool) -> None:
+        """Take the sample, or reject it and start it again."""
+        number = int(self._sample_of[slot])
+        self._sample_of[slot] = -1
+        reason = NO_LEGAL_STEP if stuck else None
+        if not stuck:
+            kept = self._begin.kept[number % len(self._begin.kept)]
+            mol = to_mol(self._states[slot], self._network.vocabulary)
+            if self._prompt is not None:
+                mol = finish(mol, kept, self._prompt)
+            finished = Sample(canonical_smiles(mol), mol, kept)
+            reason = self._rules.first_match(finished.smiles, mol, kept)
+            if reason is None:
+                self.samples[number] = finished
+                return
+        assert reason is not None
+        self.n_rejected[reason] += 1
+        if self.n_attempts >= self._options.max_attempts * len(self.samples):
+            self._give_up()
+        self._to_start.append(number)
+
+    def _give_up(self) -> None:
+        reasons = ", ".join(f"{n} by {reason}" for reason, n in self.n_rejected.most_common(3))
+        n_found = sum(s is not None for s in self.samples)
+        around = f" around {self._prompt.smiles!r}" if self._prompt else ""
+        raise ConfigError(
+            f"forbidden: {self.n_attempts} molecules started{around}, {n_found} of "
+            f"{len(self.samples)} found; rejected {reasons}; forbid less or allow more attempts"
         )
-        keys_BND = atoms_of(cache.pointer_keys_BTD[rows], torch.from_numpy(tokens))
-        scores = network.pointer_scores(
-            h_BD[rows][:, None], torch.from_numpy(action)[:, None], keys_BND,
-            torch.from_numpy(codes)[:, None], torch.from_numpy(where)[:, None],
-        )[:, 0]  # fmt: skip
-        pointer[points] = _pick(
-            scores[torch.from_numpy(points)] / options.temperature, uniform[1][points]
-        )
-    _take_steps(states, graphs, action, pointer, network.tables)
-    finished = np.zeros(len(active), np.bool_)
-    finished[ready] = action == STOP
-    return finished
-
-
-def _pick(logits_PW: Tensor, uniform_P: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Inverse-transform sampling, one draw a row.
-
-    In double precision, with single-precision uniforms below 1, the draw stays below the total,
-    so an entry of probability 0 is never chosen.
-    """
-    cumulated = logits_PW.double().softmax(-1).cumsum(-1)
-    draw = torch.from_numpy(uniform_P).double()[:, None] * cumulated[:, -1:]
-    return torch.searchsorted(cumulated, draw, right=True)[:, 0].numpy()
-
-
-@numba.njit(cache=True)
-def _what_is_allowed(
-    states: States, graphs: npt.NDArray[np.int64], min_atoms: int, max_atoms: int,
-    out: npt.NDArray[np.int16],
-) -> None:  # fmt: skip
-    for row in range(graphs.shape[0]):
-        allowed_actions(states[graphs[row]], min_atoms, max_atoms, out[row])
-
-
-@numba.njit(cache=True)
-def _where_is_allowed(
-    states: States, graphs: npt.NDArray[np.int64], action: npt.NDArray[np.int64], max_atoms: int,
-    tables: Tables, where: npt.NDArray[np.uint8], tokens: npt.NDArray[np.int64],
-    codes: npt.NDArray[np.int64],
-) -> None:  # fmt: skip
-    for row in range(graphs.shape[0]):
-        g = states[graphs[row]]
-        newest_token = g.n_tokens - 1
-        for a in range(g.n_atoms):
-            tokens[row, a] = g.token_of[a]
-            codes[row, a] = g.code[newest_token, g.token_of[a]]
-        if action[row] != STOP:
-            allowed_atoms(g, action[row], max_atoms, tables, where[row])
-
-
-@numba.njit(cache=True)
-def _take_steps(
-    states: States, graphs: npt.NDArray[np.int64], action: npt.NDArray[np.int64],
-    pointer: npt.NDArray[np.int64], tables: Tables,
-) -> None:  # fmt: skip
-    for row in range(graphs.shape[0]):
-        if action[row] != STOP:
-            step(states[graphs[row]], action[row], pointer[row], tables)

@@ -15,7 +15,7 @@ from molgen.generator.network import GraphTransformer, NetworkSize
 from molgen.graphs.vocabulary import Vocabulary
 
 SHIPPED_PRIOR = Path(__file__).parents[1] / "artifacts" / "prior" / "prior.safetensors"
-_FORMAT = "molgen-generator-1"
+_FORMAT = "molgen-generator-2"
 
 
 def save_network(network: GraphTransformer, path: Path) -> None:

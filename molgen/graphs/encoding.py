@@ -8,44 +8,15 @@ Kekulé form either is written in; the order of the atoms in that string is the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from rdkit import Chem, rdBase
 
 from molgen.errors import DataError
+from molgen.graphs.units import MAX_RING_ATOMS, AtomType, RingSystem
+from molgen.graphs.units import EncodedMolecule as EncodedMolecule
 
-MAX_RING_ATOMS = 24  # larger systems are kept as loose atoms and built one by one
-
-AtomType = tuple[int, int, int]
 _AROMATIC = 4
 # A dative bond is drawn like a single one but leaves its donor's valence alone: not among these.
 BOND_ORDERS = {Chem.BondType.SINGLE: 1, Chem.BondType.DOUBLE: 2, Chem.BondType.TRIPLE: 3}
-
-
-@dataclass(frozen=True)
-class RingSystem:
-    """Atom types and Kekulé bonds (first, second, order) of a ring system, in canonical order."""
-
-    key: str
-    atom_types: tuple[AtomType, ...]
-    bonds: tuple[tuple[int, int, int], ...]
-
-
-@dataclass
-class EncodedMolecule:
-    """A molecule as units.
-
-    Attributes:
-        units: one entry a unit: an atom type, or a ring system.
-        bonds: (atom, atom, order) for every bond outside the ring systems; atoms are numbered
-            along the units.
-        source_atoms: for each atom along the units, its index in the RDKit molecule.
-    """
-
-    units: list[AtomType | RingSystem] = field(default_factory=list)
-    bonds: list[tuple[int, int, int]] = field(default_factory=list)
-    source_atoms: list[int] = field(default_factory=list)
-
 
 # Most ring systems come in the few atom orders that canonical SMILES give them, so the key of a
 # system in a given order is worked out once.

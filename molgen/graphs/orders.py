@@ -1,8 +1,10 @@
-"""Random building orders: a finished molecule -> the steps that a model learns to take.
+"""Building orders: a finished molecule -> the steps that a model learns to take.
 
-Orders are depth-first from a random root, with neighbours in random order. With a *kept part*
-the part comes first, as a prompt would give it, and only the rest is to be learnt. The same walk
-lays down a user's prompt, where everything is kept.
+An order is depth-first from an end of the molecule, round the smallest ring first, then the
+smallest branch, ties at random: fewer orders to learn than with free choice, and a ring that is
+built atom by atom closes after as many steps as it has atoms. With a *kept part* the part comes
+first, as a prompt would give it and in random order, and only the rest is to be learnt. The same
+walk lays down a user's prompt, where everything is kept.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from molgen.graphs.kept_parts import choose_kept, random_below
 from molgen.graphs.state import (
     FREE,
-    KEPT,
     KEPT_MARKED,
     MAX_ATOMS,
     MAX_TOKENS,
@@ -46,7 +48,14 @@ PLAN = np.dtype(
         ("mark", np.int8, (_N, 4)),  # [a, o]: attachment points of bond order o
         ("built", np.int16, (_N,)),  # place in the growing graph, -1: not there yet
         ("stack", np.int16, (_N + 1,)),
+        ("tie", np.int16, (_N + 1,)),  # alike where chance decides between atoms of the stack
         ("height", np.int32),
+        # Where `guided`, no chance: the order wished for is followed, as far as it can be.
+        ("guided", np.int32),
+        ("log_prob", np.float64),  # of drawing the order that is followed
+        ("wish", np.int16, (_N,)),  # place in the growing graph
+        ("wish_parent", np.int16, (_N,)),  # for each place, where it is attached
+        ("wish_closing", np.int16, (_N,)),  # and to which place it closes a ring first
     ],
     align=True,
 )
@@ -75,17 +84,6 @@ def new_targets(n: int) -> Targets:
 def new_plan() -> Plan:
     """An empty record, filled by `expand`."""
     return np.zeros(1, PLAN)[0]
-
-
-@numba.njit(cache=True)
-def random_below(p: Plan, n: int) -> int:
-    """A uniform integer in [0, n) by splitmix64 (https://doi.org/10.1145/2714064.2660195)."""
-    p.rng += np.uint64(0x9E3779B97F4A7C15)
-    z = np.uint64(p.rng)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return np.int64((z >> np.uint64(11)) % np.uint64(n))
 
 
 @numba.njit(cache=True)
@@ -119,66 +117,6 @@ def expand(
 
 
 @numba.njit(cache=True)
-def choose_kept(p: Plan, marked: bool) -> None:
-    """Keep a random part: a connected ball, or all but one to three balls.
-
-    Balls take whole ring systems five times out of six, so most cuts are where chemists cut.
-    At least one atom is kept and one is not (nothing is kept in a molecule of one atom). With
-    `marked`, kept atoms are open exactly where they were cut.
-    """
-    n = p.n_atoms
-    if n < 2:
-        return
-    kind = KEPT_MARKED if marked else KEPT
-    if random_below(p, 3) == 0:
-        _ball(p, 1 + random_below(p, n - 1), kind)
-    else:
-        n_balls = 1 + random_below(p, 3)
-        for _ in range(n_balls):
-            _ball(p, 1 + random_below(p, max(1, (2 * n) // (3 * n_balls))), kind)
-        for a in range(n):
-            p.kept[a] = kind - p.kept[a]
-    n_kept = 0
-    for a in range(n):
-        n_kept += p.kept[a] != FREE
-    if n_kept == n or n_kept == 0:
-        chosen = random_below(p, n)
-        p.kept[chosen] = kind - p.kept[chosen]
-    for a in range(n):
-        for c in range(n):
-            if marked and p.kept[a] != FREE and p.kept[c] == FREE and p.bond[a, c] > 0:
-                p.mark[a, p.bond[a, c]] += 1
-
-
-@numba.njit(cache=True)
-def _ball(p: Plan, size: int, kind: int) -> None:
-    n = p.n_atoms
-    whole_rings = random_below(p, 6) > 0
-    ball = np.zeros(n, np.uint8)
-    chosen = random_below(p, n)
-    n_ball = 0
-    while chosen >= 0:
-        for a in range(n):
-            same = whole_rings and p.ring[a] >= 0 and p.unit[a] == p.unit[chosen]
-            if ball[a] == 0 and (a == chosen or same):
-                ball[a] = 1
-                p.kept[a] = kind
-                n_ball += 1
-        if n_ball >= size:
-            return
-        chosen = -1
-        n_seen = 0
-        for a in range(n):
-            if ball[a] == 0:
-                for c in range(n):
-                    if ball[c] == 1 and p.bond[a, c] > 0:
-                        n_seen += 1
-                        if random_below(p, n_seen) == 0:
-                            chosen = a
-                        break
-
-
-@numba.njit(cache=True)
 def _whole_ring(p: Plan, v: int, parent: int, prompt: bool, tables: Tables) -> int:
     """The action that adds v's ring system in one go, or -1 where it is built atom by atom.
 
@@ -208,9 +146,9 @@ def _whole_ring(p: Plan, v: int, parent: int, prompt: bool, tables: Tables) -> i
 @numba.njit(cache=True)
 def _record(g: State, action: int, pointer: int, max_atoms: int, tables: Tables, t: Target) -> None:
     i = g.n_tokens - 1
-    # The masks keep an atom for every attachment point, but two points may share one ring: here
-    # the molecule is known to fit.
-    limit = max_atoms + g.n_marks
+    # The masks keep an atom for every attachment point and every join, but these may share one:
+    # here the molecule is known to fit.
+    limit = max_atoms + g.n_marks + max(g.n_parts - 1, 0)
     t.action[i] = action
     allowed_actions(g, 1, limit, t.allowed[i])
     if action != STOP and g.n_atoms > 0:
@@ -241,30 +179,214 @@ def _set_marks(g: State, p: Plan, a: int) -> None:
 
 
 @numba.njit(cache=True)
-def _push(p: Plan, first: int) -> None:
-    """Put the atoms built from `first` on, in random order, on the stack."""
-    bottom = p.height
-    for a in range(p.n_atoms):
-        if p.built[a] >= first:
-            p.stack[p.height] = a
-            p.height += 1
-    for i in range(p.height - 1, bottom, -1):
-        j = bottom + random_below(p, i - bottom + 1)
-        p.stack[i], p.stack[j] = p.stack[j], p.stack[i]
+def _reach(p: Plan, origin: int, unbuilt: bool, queue: npt.NDArray[np.int16]) -> int:
+    """Fill `queue` with the atoms that hang together with `origin`, nearest first; their number.
+
+    With `unbuilt` the walk does not enter atoms that are built.
+    """
+    seen = np.zeros(p.n_atoms, np.uint8)
+    queue[0] = origin
+    seen[origin] = 1
+    head, tail = 0, 1
+    while head < tail:
+        a = queue[head]
+        head += 1
+        for c in range(p.n_atoms):
+            if p.bond[a, c] > 0 and seen[c] == 0 and not (unbuilt and p.built[c] >= 0):
+                seen[c] = 1
+                queue[tail] = c
+                tail += 1
+    return tail
 
 
 @numba.njit(cache=True)
-def _next_atom(p: Plan, parent: int, prompt: bool) -> int:
-    """A random atom to build next at `parent` (-1: anywhere), in a prompt a kept one; -1: none."""
+def _prefers(p: Plan, wished: bool, n_seen: int) -> bool:
+    """Whether the last of n candidates seen is preferred to the others; fair where chance rules."""
+    return wished if p.guided else random_below(p, n_seen) == 0
+
+
+@numba.njit(cache=True)
+def _count(p: Plan, n_good: int, n: int) -> None:
+    """Note that what was wished for had n_good of n equal chances."""
+    if p.guided:
+        p.log_prob += np.log(n_good / n)
+
+
+@numba.njit(cache=True)
+def _end_from(p: Plan, origin: int, queue: npt.NDArray[np.int16]) -> int:
+    """An atom at an end of the molecule: of two that are far apart, the one of the lower type."""
+    one = np.int64(queue[_reach(p, origin, False, queue) - 1])
+    two = np.int64(queue[_reach(p, one, False, queue) - 1])
+    return two if (p.ring[one], p.type[one]) > (p.ring[two], p.type[two]) else one
+
+
+@numba.njit(cache=True)
+def _end(p: Plan) -> int:
+    """The atom to begin with: an end seen from a random atom."""
+    queue = np.empty(p.n_atoms, np.int16)
+    if not p.guided:
+        return _end_from(p, random_below(p, p.n_atoms), queue)
+    end, n_good = 0, 0
+    for a in range(p.n_atoms):
+        candidate = _end_from(p, a, queue)
+        if p.wish[candidate] == 0:
+            end = candidate
+            n_good += 1
+    _count(p, n_good, p.n_atoms)
+    return end
+
+
+@numba.njit(cache=True)
+def _branch(p: Plan, v: int, queue: npt.NDArray[np.int16]) -> int:
+    """Atoms of the largest part still to be built that hangs on v."""
+    largest = 0
+    for c in range(p.n_atoms):
+        if p.bond[v, c] > 0 and p.built[c] < 0:
+            largest = max(largest, _reach(p, c, True, queue))
+    return largest
+
+
+@numba.njit(cache=True)
+def _push(p: Plan, first: int, prompt: bool) -> None:
+    """Put the atoms built from `first` on on the stack.
+
+    In a prompt in random order, otherwise the one with the smallest branch on top.
+    """
+    bottom = p.height
+    queue = np.empty(p.n_atoms, np.int16)
+    for a in range(p.n_atoms):
+        if p.built[a] >= first:
+            tie = 0 if prompt else bottom * (_N + 1) + _branch(p, a, queue)
+            j = p.height
+            while j > bottom and p.tie[j - 1] < tie:
+                p.stack[j], p.tie[j] = p.stack[j - 1], p.tie[j - 1]
+                j -= 1
+            p.stack[j], p.tie[j] = a, tie
+            p.height += 1
+    if prompt:
+        for i in range(p.height - 1, bottom, -1):
+            j = bottom + random_below(p, i - bottom + 1)
+            p.stack[i], p.stack[j] = p.stack[j], p.stack[i]
+
+
+@numba.njit(cache=True)
+def _unfinished(p: Plan, a: int) -> bool:
+    n_missing = 0
+    for c in range(p.n_atoms):
+        n_missing += p.bond[a, c] > 0 and p.built[c] < 0
+    return n_missing > 0
+
+
+@numba.njit(cache=True)
+def _parent(p: Plan, place: int) -> int:
+    """The atom at which to build next, with the smallest branch of those built last; -1: none.
+
+    It stays on top of the stack until nothing more hangs on it.
+    """
+    while p.height > 0:
+        top = p.height - 1
+        if not _unfinished(p, p.stack[top]):
+            p.height -= 1
+            continue
+        chosen, n_ties, i = top, 0, top
+        while i >= 0 and p.tie[i] == p.tie[top] and p.tie[top] >= 0:
+            if _unfinished(p, p.stack[i]):
+                n_ties += 1
+                if _prefers(p, p.built[p.stack[i]] == p.wish_parent[place], n_ties):
+                    chosen = i
+            i -= 1
+        _count(p, 1, max(n_ties, 1))
+        p.stack[top], p.stack[chosen] = p.stack[chosen], p.stack[top]
+        p.tie[top] = -1
+        return p.stack[top]
+    return -1
+
+
+@numba.njit(cache=True)
+def _next_kept(p: Plan, parent: int) -> int:
+    """A random kept atom to build next at `parent` (-1: anywhere); -1: none."""
     v, n_seen = -1, 0
     for a in range(p.n_atoms):
-        if p.built[a] < 0 and (p.kept[a] != FREE or not prompt):
-            if parent >= 0 and p.bond[parent, a] == 0:
-                continue
+        if p.built[a] < 0 and p.kept[a] != FREE and (parent < 0 or p.bond[parent, a] > 0):
             n_seen += 1
             if random_below(p, n_seen) == 0:
                 v = a
     return v
+
+
+@numba.njit(cache=True)
+def _ring_steps(p: Plan, v: int, parent: int, queue: npt.NDArray[np.int16]) -> int:
+    """Bonds from v, by atoms still to be built, to the nearest built one; many if there is none.
+
+    The bond from v to its parent does not count, so this is a ring's length less one.
+    """
+    steps = np.full(p.n_atoms, -1, np.int16)
+    queue[0] = v
+    steps[v] = 0
+    head, tail = 0, 1
+    while head < tail:
+        a = queue[head]
+        head += 1
+        for c in range(p.n_atoms):
+            if p.bond[a, c] == 0 or steps[c] >= 0:
+                continue
+            if p.built[c] < 0:
+                steps[c] = steps[a] + 1
+                queue[tail] = c
+                tail += 1
+            elif not (a == v and c == parent):
+                return steps[a] + 1
+    return _N
+
+
+@numba.njit(cache=True)
+def _next_free(p: Plan, parent: int, place: int) -> int:
+    """The neighbour of `parent` to build next; -1: none.
+
+    That which leads round the smallest ring; where none does, that of the smallest branch.
+    """
+    v, n_ties, least = -1, 0, (_N + 1) * (_N + 1)
+    queue = np.empty(p.n_atoms, np.int16)
+    for a in range(p.n_atoms):
+        if p.built[a] < 0 and p.bond[parent, a] > 0:
+            size = _reach(p, a, True, queue)
+            size += _ring_steps(p, a, parent, queue) * (_N + 1)
+            if size < least:
+                v, n_ties, least = a, 0, size
+            if size == least:
+                n_ties += 1
+                if _prefers(p, p.wish[a] == place, n_ties):
+                    v = a
+    _count(p, 1, max(n_ties, 1))
+    return v
+
+
+@numba.njit(cache=True)
+def _next_closing(p: Plan, v: int, parent: int, first: int, shift: int) -> int:
+    """The first k from `first` on for which v closes a ring to atom k + shift, else the end."""
+    for k in range(first, p.n_atoms):
+        a = (k + shift) % p.n_atoms
+        if a != parent and a != v and p.bond[v, a] > 0 and p.built[a] >= 0:
+            return k
+    return p.n_atoms
+
+
+@numba.njit(cache=True)
+def _shift(p: Plan, v: int, parent: int, place: int) -> int:
+    """Where v begins to look for atoms to close rings to."""
+    n = p.n_atoms
+    if not p.guided:
+        return random_below(p, n)
+    shift, n_good = 0, 0
+    for s in range(n):
+        k = _next_closing(p, v, parent, 0, s)
+        if k == n:
+            return 0
+        if p.built[(k + s) % n] == p.wish_closing[place]:
+            shift = s
+            n_good += 1
+    _count(p, n_good, n)
+    return shift
 
 
 @numba.njit(cache=True)
@@ -278,12 +400,12 @@ def _add(
     before = g.n_atoms
     pointer = -1 if parent < 0 else np.int64(p.built[parent])
     action = _whole_ring(p, v, parent, prompt, tables)
+    shift = _shift(p, v, parent, before)
     closing = p.n_atoms  # a ring added whole closes nothing more
     if action < 0:
         closing = 0
         order = 1 if parent < 0 else np.int64(p.bond[parent, v])
         action = np.int64(tables.attach_I4[p.type[v], order])
-    shift = random_below(p, p.n_atoms)
     while True:
         if not prompt:
             _record(g, action, pointer, max_atoms, tables, t)
@@ -294,22 +416,20 @@ def _add(
                 if prompt and p.built[a] >= first:
                     _set_marks(g, p, a)
         write_step(g, first, tables.action_W[action].bond)
-        action = -1
-        while closing < p.n_atoms and action < 0:
-            a = (closing + shift) % p.n_atoms
-            if a != parent and a != v and p.bond[v, a] > 0 and p.built[a] >= 0:
-                action, pointer = np.int64(p.bond[v, a]), np.int64(p.built[a])
-            closing += 1
-        if action < 0:
+        closing = _next_closing(p, v, parent, closing, shift)
+        if closing == p.n_atoms:
             break
-    _push(p, before)
+        a = (closing + shift) % p.n_atoms
+        action, pointer = np.int64(p.bond[v, a]), np.int64(p.built[a])
+        closing += 1
+    _push(p, before, prompt)
 
 
 @numba.njit(cache=True)
 def draw_order(
     g: State, p: Plan, tables: Tables, max_atoms: int, t: Target, prompt_only: bool
 ) -> None:
-    """Build a planned molecule in a random order: kept atoms first, fragment after fragment.
+    """Build a planned molecule: kept atoms first, fragment after fragment, in random order.
 
     Depth-first from the newest atom that still has something to come. `t` gets what is to be
     predicted on the way; `p.built` says where each atom went; with `prompt_only` the rest is left
@@ -324,9 +444,15 @@ def draw_order(
         p.built[a] = -1
         prompt = prompt or p.kept[a] != FREE
     start(g, prompt)
+    if not prompt:
+        _add(g, p, _end(p), -1, prompt, tables, max_atoms, t)
     while True:
-        parent = np.int64(p.stack[p.height - 1]) if p.height > 0 else -1
-        v = _next_atom(p, parent, prompt)
+        if prompt:
+            parent = np.int64(p.stack[p.height - 1]) if p.height > 0 else -1
+            v = _next_kept(p, parent)
+        else:
+            parent = np.int64(_parent(p, g.n_atoms))
+            v = _next_free(p, parent, g.n_atoms) if parent >= 0 else -1
         if v >= 0:
             _add(g, p, v, parent, prompt, tables, max_atoms, t)
         elif p.height > 0:
@@ -337,7 +463,7 @@ def draw_order(
             g.newest = -1
             if prompt_only:
                 return
-            _push(p, 0)
+            _push(p, 0, prompt)
         else:
             break
     _record(g, STOP, -1, max_atoms, tables, t)
@@ -347,15 +473,16 @@ def draw_order(
 def draw_batch(
     states: States, targets: Targets, plan: Plan, units: npt.NDArray[np.uint16],
     unit_start: npt.NDArray[np.int64], bonds: npt.NDArray[np.uint8],
-    bond_start: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64], prompt_share: float,
-    tables: Tables, max_atoms: int,
+    bond_start: npt.NDArray[np.int64], chosen: npt.NDArray[np.int64],
+    seeds: npt.NDArray[np.uint64], prompt_share: float, tables: Tables, max_atoms: int,
 ) -> None:  # fmt: skip
-    """Build the chosen molecules of a packed set in fresh random orders, drawn with `plan.rng`.
+    """Build the chosen molecules of a packed set in fresh random orders, each by its own seed.
 
     A share of them starts with a random kept part; half of those with marked attachment points.
     """
     for b in range(chosen.shape[0]):
         m = chosen[b]
+        plan.rng = seeds[b]
         expand(
             plan,
             units[unit_start[m] : unit_start[m + 1]],

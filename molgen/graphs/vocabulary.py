@@ -8,20 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from molgen.errors import ModelFileError
-from molgen.graphs.encoding import (
-    MAX_RING_ATOMS,
-    AtomType,
-    EncodedMolecule,
-    RingSystem,
-    canonical_order,
-)
+from molgen.graphs.units import MAX_RING_ATOMS, AtomType, EncodedMolecule, RingSystem
 
 MAX_RING_BONDS = 40
 N_FIXED_ACTIONS = 4  # stop, and closing a ring by a single, double or triple bond
@@ -76,12 +70,14 @@ class Vocabulary:
         rings: the ring systems; only rooted versions in `attachments` are actions.
         attachments: (item, bond order) of every attaching action; item is an atom type's index,
             or len(atom_types) + index of a rooted ring.
+        known_tables: what `tables` returns, where it was worked out before; that needs RDKit.
     """
 
     atom_types: tuple[AtomType, ...]
     rings: tuple[RingSystem, ...]
     roots: tuple[tuple[int, int], ...]  # (ring system, root atom), one for each rooted ring
     attachments: tuple[tuple[int, int], ...]
+    known_tables: Tables | None = field(default=None, compare=False, repr=False)
 
     @property
     def n_actions(self) -> int:
@@ -90,7 +86,7 @@ class Vocabulary:
 
     def tables(self) -> Tables:
         """The arrays that compiled code reads."""
-        return _tables(self)
+        return _tables(self) if self.known_tables is None else self.known_tables
 
     def units(self, encoded: EncodedMolecule) -> tuple[IntArray, IntArray] | None:
         """Units and bonds of a molecule in this vocabulary's numbers.
@@ -136,8 +132,12 @@ class Vocabulary:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Vocabulary:
+    def from_json(cls, data: Mapping[str, Any], known_tables: Tables | None = None) -> Vocabulary:
         """The inverse of `to_json`.
+
+        Args:
+            data: what `to_json` gave.
+            known_tables: of the vocabulary, if at hand.
 
         Raises:
             ModelFileError: the data is not a vocabulary.
@@ -152,6 +152,7 @@ class Vocabulary:
                 rings,
                 tuple((r[0], r[1]) for r in data["roots"]),
                 tuple((a[0], a[1]) for a in data["attachments"]),
+                known_tables,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(
@@ -245,6 +246,8 @@ def _orbits(ring: RingSystem) -> list[int]:
 
 
 def _rooted_strings(ring: RingSystem) -> list[tuple[str, tuple[int, ...]]]:
+    from molgen.graphs.encoding import canonical_order
+
     # Aromaticity is read back from the key: a quadruple bond ($) there stands for aromatic.
     labelled = _labelled_bonds(ring)
     return [canonical_order(ring.atom_types, labelled, root=i) for i in range(len(ring.atom_types))]

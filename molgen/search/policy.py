@@ -4,8 +4,8 @@ The aim is the distribution proportional to prior(molecule) * exp(sigma * reward
 sequence, `gap = log prior + sigma * reward - log policy` is the same number for all sequences
 exactly when the policy has reached it, so the loss is the variance of the gap within a batch
 (Richter et al. 2020, https://arxiv.org/abs/2010.10436; its use with a pretrained reference:
-https://arxiv.org/abs/2405.20971). Sequences are drawn afresh from each molecule at every update,
-so a molecule teaches every order in which it can be built.
+https://arxiv.org/abs/2405.20971). Sequences are drawn afresh from each molecule at every update;
+which one, is chance where `graphs.orders` leaves ties and in the order of a prompt's atoms.
 
 Examples, if a config gives any, tune the prior by plain likelihood before the first update; the
 tuned network then is the prior of the formula above.

@@ -24,7 +24,7 @@ from molgen.errors import ConfigError
 from molgen.runtime.tracking import Tracker, default_uri
 
 if TYPE_CHECKING:
-    from molgen.training.pretraining import Progress as TrainingProgress
+    from molgen.training.loop import Progress as TrainingProgress
 
 _PLAIN_EVERY_S = 30.0  # between lines where there is no terminal
 _RUN_ID_FILE = "mlflow_run_id"
@@ -73,6 +73,32 @@ def run_pretraining(config_path: Path, overrides: Sequence[str], out: Path | Non
     print(f"sample from them: molgen sample --prior {weights} -n 100 -o samples.smi")
 
 
+def pack_for_pretraining(config_path: Path, overrides: Sequence[str], out: Path | None) -> None:
+    """Write the packed file of a training and say how to train on it elsewhere.
+
+    Args:
+        config_path: a pretraining config.
+        overrides: `dotted.key=value` texts.
+        out: folder of the training; None: runs/<name>.
+
+    Raises:
+        ConfigError: the config is wrong, or the folder cannot be written.
+        DataError: the structures cannot be read.
+    """
+    from molgen.training.loop import starting_network
+    from molgen.training.pretraining import pack_once
+
+    config = load_config(config_path, overrides, kind=PretrainingConfig)
+    folder = Path("runs") / config.name if out is None else out
+    _make(folder)
+    with _bar() as bar:
+        start = starting_network(config.start_from)
+        packed = pack_once(config, folder, start=start, on_packing=_show_packing(bar))
+    file = folder / "packed.npz"
+    print(f"{_usable(packed.info)}\npacked file: {file} ({file.stat().st_size / 1e6:.1f} MB)")
+    print(f"train on it: python -m molgen.training.slices --packed {file} --out {folder}")
+
+
 def run_predictor_training(config_path: Path, overrides: Sequence[str], out: Path) -> None:
     """Train, calibrate and evaluate a predictor.
 
@@ -117,6 +143,7 @@ def run_predictor_training(config_path: Path, overrides: Sequence[str], out: Pat
 
 
 def _close_pretraining(card: Mapping[str, Any], config: PretrainingConfig, command: str) -> None:
+    print(_usable(card["data"]))
     n_seen, n_wanted = card["n_molecules_seen"], config.training.n_molecules
     line = f"{n_seen:,} molecules seen in {card['hours']:.2f} hours"
     if card["history"]:
@@ -124,6 +151,13 @@ def _close_pretraining(card: Mapping[str, Any], config: PretrainingConfig, comma
     print(line)
     if n_seen < n_wanted:
         print(f"stopped by training.time_limit_s before {n_wanted:,}; go on with: {command}")
+
+
+def _usable(info: Mapping[str, Any]) -> str:
+    """How many of the structures were used, and why not the others."""
+    line = f"{info['n_molecules']:,} of {info['n_lines']:,} structures used"
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in info["left_out"].items())
+    return line + (f"; left out: {reasons}" if reasons else "")
 
 
 def _close_predictor(card: Mapping[str, Any], folder: Path, out: Path) -> None:

@@ -16,10 +16,10 @@ from molgen.generator.network import (
     GraphTransformer,
     NetworkSize,
     Tokens,
+    autocast,
     to_tensors,
-    token_features,
 )
-from molgen.generator.sampler import SamplingOptions, sample
+from molgen.generator.sampler import SamplingOptions, draw, sample
 from molgen.graphs.dataset import PackedMolecules
 from molgen.graphs.decoding import canonical_smiles, to_mol
 from molgen.graphs.encoding import encode
@@ -106,24 +106,38 @@ def test_tokens_are_those_of_the_prefix(kit: Kit) -> None:
         )
 
 
+@pytest.mark.parametrize(("bfloat16", "tolerance"), [(False, 1e-4), (True, 0.15)])
 def test_a_cache_gives_the_same_numbers(
-    network: GraphTransformer, batch: tuple[States, Targets]
+    network: GraphTransformer, batch: tuple[States, Targets], bfloat16: bool, tolerance: float
 ) -> None:
+    """Tokens are fed a few at a time, of each molecule another number, in slots of any order."""
     network = lively(network)
     states, targets = batch
     tokens, _ = to_tensors(states, targets)
-    n_tokens = int(states["n_tokens"].min())
-    cache = Cache(network.size, len(states), n_tokens)
-    with torch.no_grad():
-        whole = network(tokens)
-        for t in range(n_tokens):
-            code = torch.zeros(len(states), n_tokens, dtype=torch.int64)
-            code[:, : t + 1] = tokens.code_BTT[:, t, : t + 1]
-            at = torch.full((len(states),), t)
-            h_BD = network.extend(token_features(states, t, t + 1), code, at, cache)
-            torch.testing.assert_close(h_BD, whole[:, t], rtol=0, atol=1e-4)
-            keys = network.pointer_key(whole[:, t])
-            torch.testing.assert_close(cache.pointer_keys_BTD[:, t], keys, rtol=0, atol=1e-4)
+    whole = network(tokens).detach()
+    keys = network.pointer_key(whole).detach()
+    rng = np.random.default_rng(0)
+    slot_B = torch.from_numpy(rng.permutation(len(states)))
+    n_fed = np.zeros(len(states), np.int64)
+    with torch.no_grad(), autocast(bfloat16):
+        cache = Cache(network.size, len(states), tokens.code_BTT.shape[1])
+        while (n_fed < states["n_tokens"]).any():
+            last = np.minimum(n_fed + rng.integers(0, 9, len(states)), states["n_tokens"])
+            new = [(b, i) for b in range(len(states)) for i in range(n_fed[b], last[b])]
+            n_fed = last
+            if not new:
+                continue
+            row, at = (torch.tensor(x) for x in zip(*new, strict=True))
+            h_PD = network.extend(
+                tokens.features_BT5[row, at], tokens.code_BTT[row, at].to(torch.uint8),
+                slot_B[row], at, cache,
+            )  # fmt: skip
+            scale = 1 if not bfloat16 else float(whole.abs().max())
+            torch.testing.assert_close(h_PD.float(), whole[row, at], rtol=0, atol=tolerance * scale)
+            torch.testing.assert_close(
+                cache.pointer_keys_STD[slot_B[row], at], keys[row, at],
+                rtol=0, atol=tolerance * (1 if not bfloat16 else float(keys.abs().max())),
+            )  # fmt: skip
 
 
 def test_padding_changes_nothing(network: GraphTransformer, batch: tuple[States, Targets]) -> None:
@@ -228,7 +242,9 @@ def test_the_sampler_draws_with_the_networks_probabilities(
     for state, p in zip(states, prob, strict=True):
         expected[canonical_smiles(to_mol(state, toy.vocabulary))] += float(p)
     n = 6000
-    drawn = Counter(s.smiles for s in sample(toy, n, seed=7, options=SamplingOptions(max_atoms=3)))
+    options = SamplingOptions(max_atoms=3)
+    samples = draw(toy, n, seed=7, options=options, bfloat16=False).samples
+    drawn = Counter(s.smiles for s in samples)
     assert set(drawn) <= set(expected)
     # Pearson's statistic over the molecules expected at least five times, others pooled.
     common = [s for s, p in expected.items() if n * p >= 5]

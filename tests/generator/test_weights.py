@@ -51,7 +51,7 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, network: GraphTransform
     save_file({"a": torch.zeros(3)}, path)
     with pytest.raises(ModelFileError, match="not a generator of this version"):
         load_network(path)
-    save_file({"a": torch.zeros(3)}, path, metadata={"format": "molgen-generator-1"})
+    save_file({"a": torch.zeros(3)}, path, metadata={"format": "molgen-generator-2"})
     with pytest.raises(ModelFileError, match="cannot read generator weights"):
         load_network(path)
 

@@ -17,7 +17,9 @@ from molgen.graphs.state import (
     KIND_CLOSE,
     KIND_START,
     MAX_ATOMS,
+    N_ALLOWED,
     State,
+    action_columns,
     allowed_actions,
     allowed_atoms,
     token_limit,
@@ -54,10 +56,10 @@ def test_any_order_around_a_kept_part_gives_the_molecule_back(
     assert same(to_mol(state, kit.vocabulary)) == same(flat(smiles))
 
 
-def test_orders_differ(kit: Kit) -> None:
+def test_ties_are_drawn_at_random(kit: Kit) -> None:
     plan = planned(flat(DRUGS[0]), kit)
     orders = {tuple(built(plan, kit, seed)[0]["type"][:13]) for seed in range(20)}
-    assert len(orders) > 5
+    assert len(orders) > 1
     again = [built(plan, kit, 3)[0]["type"].tolist() for _ in range(2)]
     assert again[0] == again[1]
 
@@ -68,7 +70,7 @@ def test_every_recorded_target_is_legal(kit: Kit, smiles: str, seed: int, kept: 
     if kept != "nothing":
         with_kept_part(plan, seed, kept == "marked")
     state, target = built(plan, kit, seed)
-    columns = [6, 3, 4, 5] + [order - 1 for _, order in kit.vocabulary.attachments]
+    columns = action_columns(kit.tables)
     rows = np.flatnonzero(target["action"][: state["n_tokens"]] >= 0)
     assert target["action"][rows[-1]] == STOP
     for row in rows:
@@ -88,7 +90,7 @@ def test_the_targets_replayed_build_the_same_tokens(kit: Kit, smiles: str, seed:
     graph = None
     for graph, action, pointer in replayed(state, target, kit):
         row = int(graph["n_tokens"]) - 1
-        allowed, atoms = np.zeros(7, np.int16), np.zeros(MAX_ATOMS, np.uint8)
+        allowed, atoms = np.zeros(N_ALLOWED, np.int16), np.zeros(MAX_ATOMS, np.uint8)
         allowed_actions(graph, 1, LIMIT, allowed)
         np.testing.assert_array_equal(allowed, target["allowed"][row])
         if pointer >= 0:
@@ -185,7 +187,7 @@ def test_stop_waits_for_every_mark_and_for_one_piece(kit: Kit) -> None:
     for seed in range(50):
         plan = with_kept_part(planned(flat(DRUGS[2]), kit), seed, True)
         prompt, _ = built(plan, kit, seed, prompt_only=True)
-        allowed = np.zeros(7, np.int16)
+        allowed = np.zeros(N_ALLOWED, np.int16)
         allowed_actions(prompt, 1, LIMIT, allowed)
         assert not allowed[6]
 

@@ -126,3 +126,39 @@ def test_a_kill_leaves_the_last_or_the_next_checkpoint_whole(tmp_path: Path, see
     tensors, state = load_checkpoint(tmp_path) or ({}, {})
     assert state["n"] in (last, last + 1)
     assert torch.equal(tensors["x"], torch.full((200_000,), float(state["n"])))
+
+
+def test_in_pieces_no_file_is_larger_and_all_comes_back(tmp_path: Path) -> None:
+    large = {"large": torch.arange(300_000.0).reshape(100, 3000), "none": torch.zeros(0, 2)}
+    for n in range(2):
+        save_checkpoint(
+            tmp_path, tensors={**TENSORS, **large}, state={"round": n}, piece_bytes=500_000
+        )
+        pieces = list(tmp_path.glob("*.safetensors"))
+        assert len(pieces) > 2 and all(p.stat().st_size <= 500_000 for p in pieces)
+    tensors, state = load_checkpoint(tmp_path) or ({}, {})
+    assert state == {"round": 1}
+    assert list(tensors) == [*TENSORS, *large]
+    for name, tensor in {**TENSORS, **large}.items():
+        assert torch.equal(tensors[name], tensor) and tensors[name].dtype == tensor.dtype
+
+
+def test_pieces_without_their_index_do_not_matter(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, tensors=TENSORS, state={"round": 1}, piece_bytes=300_000)
+    (piece,) = tmp_path.glob("*.safetensors")
+    half_written = tmp_path / "piece0001.safetensors"
+    half_written.write_bytes(piece.read_bytes()[:40])
+    assert (load_checkpoint(tmp_path) or ({}, {}))[1] == {"round": 1}
+    save_checkpoint(tmp_path, tensors=TENSORS, state={"round": 2}, piece_bytes=300_000)
+    assert (load_checkpoint(tmp_path) or ({}, {}))[1] == {"round": 2}
+    assert len(list(tmp_path.iterdir())) == 2
+    next(tmp_path.glob("*.safetensors")).unlink()
+    with pytest.raises(ModelFileError, match="broken checkpoint"):
+        load_checkpoint(tmp_path)
+
+
+def test_one_file_gives_way_to_pieces(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, tensors=TENSORS, state={"round": 1})
+    save_checkpoint(tmp_path, tensors=TENSORS, state={"round": 2}, piece_bytes=300_000)
+    assert (load_checkpoint(tmp_path) or ({}, {}))[1] == {"round": 2}
+    assert not (tmp_path / "checkpoint.safetensors").exists()

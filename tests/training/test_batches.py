@@ -79,3 +79,22 @@ def test_fewer_molecules_than_a_batch_make_one_batch(packed: PackedMolecules) ->
     for tokens, goals in some(few, 4):
         assert len(tokens.features_BT5) == 3
         assert torch.isfinite(goals.action_BT.float()).all()
+
+
+def test_the_parts_of_a_batch_make_up_the_whole(packed: PackedMolecules) -> None:
+    def actions(part: tuple[int, int]) -> list[list[int]]:
+        stream = batches(packed, batch_size=8, prompt_share=0.5, max_atoms=45, seed=1, part=part)
+        return [[int(a) for a in row if a >= 0] for row in next(stream)[1].action_BT]
+
+    whole = actions((0, 1))
+    for n in (2, 4):
+        for i in range(n):
+            assert actions((i, n)) == whole[i::n]
+
+
+def test_loaders_draw_the_same_batches_ahead(packed: PackedMolecules) -> None:
+    stream = batches(
+        packed, batch_size=8, prompt_share=0.5, max_atoms=45, seed=1, first_step=3, n_loaders=1
+    )
+    for one, other in zip(some(packed, 4, first_step=3), stream, strict=False):
+        assert same(one, other)

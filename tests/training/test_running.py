@@ -57,3 +57,15 @@ def test_a_training_that_cannot_start_is_one_line(config: Path) -> None:
     taken = molgen("train-predictor", "mine.yaml", "--out", "taken")
     assert "--out taken: cannot be written" in complaint(taken)
     assert "none.csv does not exist" in complaint(molgen("train-predictor", "mine.yaml"))
+
+
+def test_packing_alone_leaves_a_file_to_train_on_elsewhere(config: Path) -> None:
+    Path("drugs.smi").write_text("\n".join([*DRUGS, "oops", DRUGS[0]]))
+    packed = molgen("pretrain", config, "--pack-only")
+    assert packed.code == 0, packed
+    n = len(DRUGS) + 2
+    assert (
+        f"{n - 2} of {n} structures used; left out: 1 cannot be parsed, 1 duplicate" in packed.out
+    )
+    assert "python -m molgen.training.slices --packed runs/tiny/packed.npz" in packed.out
+    assert [p.name for p in Path("runs/tiny").iterdir()] == ["packed.npz"]

@@ -1,0 +1,112 @@
+"""Train for some minutes on a machine that has PyTorch, numba and safetensors and little else.
+
+    molgen pretrain configs/prior_chembl.yaml --out runs/prior --pack-only
+    python -m molgen.training.slices --packed runs/prior/packed.npz --out runs/prior --seconds 540
+
+The packed file carries molecules, vocabulary and config; `key=value` words replace values of its
+section `training` or `network`. A slice goes on where the last one stopped, whichever machine
+that was, and its checkpoint is in files of at most 15 MB, so that they can be carried to and fro.
+With `--seconds 0` nothing is trained: weights and card are written of what has been learnt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from molgen.errors import ConfigError, MolgenError
+from molgen.graphs.packed import PackedMolecules
+from molgen.training.loop import Progress, Run, new_network, this_machine
+
+
+def train_slice(
+    packed_file: Path, out_dir: Path, *, seconds: float, overrides: Sequence[str] = ()
+) -> Path:
+    """Train until the time is up or the training is finished.
+
+    Args:
+        packed_file: written by `molgen pretrain`.
+        out_dir: of the training, as in `molgen pretrain`, which can go on there as well.
+        seconds: of training; loading and saving come on top.
+        overrides: `training.key=value` or `network.key=value` texts.
+
+    Returns:
+        The weights file.
+
+    Raises:
+        ConfigError: an override fits nothing, or the folder belongs to another config.
+        DataError: the packed file cannot be read.
+    """
+    molecules = PackedMolecules.load(packed_file)
+    config = _config(molecules.info, packed_file, overrides)
+    config["training"]["time_limit_s"] = seconds
+    torch.set_num_threads(config["training"]["n_threads"])
+    out_dir.mkdir(parents=True, exist_ok=True)
+    network = new_network(config, molecules.vocabulary)
+    run = Run(config, out_dir, network, molecules, worker=this_machine())
+    if config["start_from"] is not None and run.step == 0:
+        raise ConfigError(
+            f"{packed_file}: start_from gives the first weights; begin with `molgen pretrain` in "
+            f"{out_dir}, slices can go on from its checkpoint"
+        )
+    try:
+        if seconds > 0:
+            run.train(on_progress=_say, on_metrics=lambda m, n: print(n, m, flush=True))
+    finally:
+        run.save()
+    return run.weights
+
+
+def _config(info: dict[str, Any], file: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    if "config" not in info:
+        raise ConfigError(f"{file}: holds no config; write it anew with `molgen pretrain`")
+    config: dict[str, Any] = copy.deepcopy(info["config"])
+    for text in overrides:
+        key, _, value = text.partition("=")
+        section, _, name = key.partition(".")
+        if section not in ("training", "network") or name not in config[section]:
+            keys = [f"{s}.{k}" for s in ("training", "network") for k in config[s]]
+            raise ConfigError(f"{text}: expected key=value with a key of {', '.join(keys)}")
+        old = config[section][name]
+        try:
+            new = json.loads(value)
+        except ValueError as error:
+            raise ConfigError(f"{text}: the value is neither a number nor true or false") from error
+        if old is not None and isinstance(new, bool) != isinstance(old, bool):
+            raise ConfigError(f"{text}: expected a value like {json.dumps(old)}")
+        config[section][name] = type(old)(new) if isinstance(old, int | float) else new
+    return config
+
+
+def _say(p: Progress) -> None:
+    print(f"{p.n_molecules} of {p.n_total} molecules, {p.nats:.2f} nats, "
+          f"{p.molecules_per_s:.0f} a second", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    """`python -m molgen.training.slices`."""
+    parser = argparse.ArgumentParser(description="Train a generator for some minutes.")
+    parser.add_argument("--packed", type=Path, required=True, help="packed.npz of molgen pretrain")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the training")
+    parser.add_argument("--seconds", type=float, default=540.0, help="of training")
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    options = parser.parse_args()
+    try:
+        weights = train_slice(
+            options.packed, options.out, seconds=options.seconds, overrides=options.overrides
+        )
+    except MolgenError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    print(f"weights: {weights}")
+
+
+if __name__ == "__main__":
+    main()
