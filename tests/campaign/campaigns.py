@@ -45,7 +45,7 @@ def tiny(prior: Path, *components: dict[str, Any], **changes: Any) -> RunConfig:
         "generator": {"prior": str(prior), "max_heavy_atoms": 25, "shard_size": 8},
         "objective": {
             "components": list(components) or CHEAP,
-            "filters": [{"type": "range", "name": "n_rings", "high": 4}],
+            "filters": [{"type": "range", "name": "n_rings", "high": 5}],
         },
         "learning": {"n_updates": 2, "batch_size": 8, "learning_rate": 1e-3, "sigma": 20.0},
         "budget": {"n_rounds": 4},
