@@ -58,6 +58,7 @@ def run(
     """Run a design campaign, or go on with one: --resume DIR [budget.… executor.…]."""
     from molgen.campaign.running import resume_run, start_run
     from molgen.errors import ConfigError
+    from molgen.training.on_demand import train_missing
 
     extra = list(overrides or [])
     if resume is not None:
@@ -73,6 +74,7 @@ def run(
         raise ConfigError("give a campaign config, for example configs/factor_xa.yaml, or --resume")
     if seed is not None:
         extra.append(f"seed={seed}")
+    train_missing(config, extra)
     start_run(config, extra, out)
 
 
@@ -115,7 +117,7 @@ def sample(
     ] = 1.0,
     min_heavy_atoms: Annotated[
         int, typer.Option(min=1, help="no smaller molecules, unless nothing more fits")
-    ] = 1,
+    ] = 4,
     max_heavy_atoms: Annotated[int, typer.Option(min=2, help="no larger molecules")] = 45,
     elements: Annotated[
         str, typer.Option(help="that may be added, for example C,N,O,F; default: all")
@@ -185,6 +187,38 @@ def predict(
 
 
 @app.command()
+def explain(
+    table: Annotated[str, typer.Argument(help=".smi .csv .tsv .sdf .parquet, or - for SMILES")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".html, one file")],
+    endpoints: Annotated[
+        list[str] | None, typer.Option(help="default: all there are; repeat for several")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="folder of predictors; default: the shipped ones")
+    ] = None,
+    smiles_column: Annotated[str, typer.Option(help="of a table")] = "smiles",
+    n: Annotated[int, typer.Option("-n", min=1, help="explain the first so many rows")] = 10,
+    background: Annotated[
+        Path | None,
+        typer.Option(help="structures like yours, 50 or more: makes the atoms' colours truer"),
+    ] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="table of SMILES and value: take replacements from its matched pairs"),
+    ] = None,
+    value_column: Annotated[str, typer.Option(help="of --measured")] = "value",
+) -> None:
+    """Show which atoms and fragments predictions come from, and what would change them."""
+    from molgen.explaining import explain_file
+
+    n_shown, n_hidden = explain_file(
+        table, output, endpoints=endpoints or [], folder=folder, smiles_column=smiles_column,
+        n_max=n, background=background, measured=measured, value_column=value_column,
+    )  # fmt: skip
+    print(f"{n_shown} explanations in {output}" + (f"; {n_hidden} not shown" if n_hidden else ""))
+
+
+@app.command()
 def report(run_dir: Annotated[Path, typer.Argument(help="run folder")]) -> None:
     """Write candidates.csv, candidates.sdf and report.html of a run again."""
     from molgen.report import write_report
@@ -216,16 +250,19 @@ def train_predictor(
     config: Annotated[Path, typer.Argument(help="predictor config (YAML)")],
     overrides: Overrides = None,
     out: Annotated[Path, typer.Option(help="folder of predictors")] = Path("runs/predictors"),
+    tune: Annotated[
+        int, typer.Option(min=1, help="try so many settings of the members first, on Ray")
+    ] = 1,
 ) -> None:
     """Train, calibrate and evaluate a property predictor."""
     from molgen.training.running import run_predictor_training
 
-    run_predictor_training(config, overrides or [], out)
+    run_predictor_training(config, overrides or [], out, n_settings=tune)
 
 
 @data_app.command("list")
 def data_list() -> None:
-    """The data sets behind the shipped models, and whether they are at hand."""
+    """The tables of the catalogue with their terms, and whether they are at hand."""
     from molgen.doctor import data_lines
 
     print("\n".join(data_lines()))
@@ -233,12 +270,42 @@ def data_list() -> None:
 
 @data_app.command("fetch")
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="a data set of `molgen data list`")],
+    name: Annotated[str, typer.Argument(help="a data set, endpoint or table of `data list`")],
+    force: Annotated[bool, typer.Option("--force", help="download again")] = False,
 ) -> None:
-    """Tell where a data set lies, or where it comes from and what to do with it."""
-    from molgen.doctor import find_data
+    """Download a table from its public home, after telling its terms; goes on after a break."""
+    from molgen.doctor import fetch_data
 
-    print(find_data(name))
+    print(fetch_data(name, force=force))
+
+
+@data_app.command("report")
+def data_report(
+    table: Annotated[str, typer.Argument(help="a data set, an endpoint, a .csv or a .parquet")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".html")],
+    smiles_column: Annotated[str, typer.Option(help="of your own table")] = "smiles",
+    value_column: Annotated[str, typer.Option(help="of your own table")] = "value",
+    unit: Annotated[str, typer.Option(help="of your values, for example nM")] = "",
+    negative_log: Annotated[
+        bool, typer.Option("--negative-log", help="turn concentrations into -log10(mol/L)")
+    ] = False,
+) -> None:
+    """Report on a table: coverage, balance, duplicates, conflicts, who is under-represented."""
+    from property_models.data_report import report_on, report_on_dataset, write_html
+    from property_models.datasets import read_file
+
+    if table.endswith((".csv", ".parquet")):
+        rows = read_file(
+            Path(table), smiles_column=smiles_column, value_column=value_column, unit=unit,
+            transform="neg_log10_molar" if negative_log else "none",
+        )  # fmt: skip
+        unit = "-log10(mol/L)" if negative_log else unit
+        found = report_on(rows, title=Path(table).name, unit=unit)
+    else:
+        found = report_on_dataset(table)
+    write_html(found, output)
+    few = [str(kind) for kind, few in found.kinds["few"].items() if few]
+    print(f"{len(found.compounds)} compounds in {output}; few or none of: {', '.join(few)}")
 
 
 @config_app.command("validate")
@@ -252,8 +319,9 @@ def config_validate(
     loaded = load_any(config, overrides or [])
     if isinstance(loaded, RunConfig):
         from molgen.campaign.wiring import check_campaign
+        from molgen.training.on_demand import without_untrained
 
-        check_campaign(loaded)
+        check_campaign(without_untrained(loaded))
     print(f"{config}: fine")
 
 

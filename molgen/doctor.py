@@ -9,11 +9,10 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from molgen.errors import ConfigError, DataError, ModelFileError
+from molgen.errors import DataError, ModelFileError
 
 _GOOD, _BAD = "✔", "✗"
 _LEAST_FREE_GB = 2.0
@@ -21,60 +20,20 @@ _REINSTALL = "pip install -c constraints.txt -e . in the source folder"
 _SHOWN = ("rdkit", "torch", "torch-geometric", "numpy", "lightgbm", "deepchem", "ray", "mlflow")
 
 
-@dataclass(frozen=True)
-class _Data:
-    """A data set behind a shipped model.
+# The predictors of the default campaign; their configs lie in configs/predictors.
+_PREDICTORS = ("fxa_pki", "herg_block", "ames", "dili", "ld50", "solubility", "caco2")
 
-    Attributes:
-        name: for `molgen data fetch`.
-        file: path below the data folder.
-        needs: what the file must hold.
-        makes: the model trained on it.
-        origin: home of the original.
-        copy: where the copy came from that the shipped model was trained on.
-        licence: what is known about the terms.
-        train: command that trains on any other file of the same kind.
-    """
-
-    name: str
-    file: str
-    needs: str
-    makes: str
-    origin: str
-    copy: str
-    licence: str
-    train: str
-
-
-# Where the files were read out of that the shipped models were trained on.
-_COPIES = {
-    "efficacy/moleculeace_27targets.parquet": (
-        "GitHub molML/MoleculeACE, MoleculeACE/Data/benchmark_data/CHEMBL244_Ki.csv (MIT), whose "
-        "column y is -log10 of nmol/L: add 9 for pKi"
-    ),
-    "property/tdc_extra.parquet": (
-        "GitHub wnsgkchoi/ADMET, commit fc21ad839f87, data/*.tab (no licence file)"
-    ),
-    "property/tdc_admet_group.parquet": (
-        "GitHub wnsgkchoi/ADMET, commit fc21ad839f87, "
-        "workspace/benchmark/tdc_cache/admet_group.zip (no licence file)"
-    ),
-}
-
-_STRUCTURES = _Data(
-    name="chembl_structures",
-    file="generator/chembl_union_flat.parquet",
-    needs="columns smiles, split, max_sim_guacamol_holdout",
-    makes="prior",
-    origin="https://www.ebi.ac.uk/chembl",
-    copy=(
-        "the union of ChEMBL structure lists in the GitHub repositories ETHmodlab/BIMODAL, "
-        "molML/s4-for-de-novo-drug-design, ml-jku/Chem-xLSTM, gmattedi/SmilesTransformer, "
-        "undeadpixel/reinvent-randomized, greglandrum/rdkit_blog, deepchem/deepchem and "
-        "wengong-jin/multiobj-rationale"
-    ),
-    licence="ChEMBL is published under CC BY-SA 3.0; the lists' own terms differ.",
-    train="molgen pretrain configs/prior_chembl.yaml data.file=FILE data.rows=null",
+# What the shipped prior was trained on.
+_STRUCTURES = "chembl_structures"
+_STRUCTURES_FILE = "generator/chembl_union_flat.parquet"
+_STRUCTURES_LINES = (
+    "original: https://www.ebi.ac.uk/chembl",
+    "licence: ChEMBL is published under CC BY-SA 3.0; the lists' own terms differ.",
+    "not downloaded: it is the union of ChEMBL structure lists in the GitHub repositories "
+    "ETHmodlab/BIMODAL, molML/s4-for-de-novo-drug-design, ml-jku/Chem-xLSTM, "
+    "gmattedi/SmilesTransformer, undeadpixel/reinvent-randomized, greglandrum/rdkit_blog, "
+    "deepchem/deepchem and wengong-jin/multiobj-rationale; any list of structures will do: "
+    "molgen pretrain configs/prior_chembl.yaml data.file=FILE data.rows=null",
 )
 
 
@@ -159,10 +118,12 @@ def _prior() -> str:
 
 def _predictors() -> Iterator[str]:
     from molgen.objectives import SHIPPED_PREDICTORS
-    from property_models import ENDPOINTS, load_predictor
+    from property_models import load_predictor
     from property_models.errors import PropertyModelError
+    from property_models.predictor import available
 
-    for name in ENDPOINTS:
+    there = available(SHIPPED_PREDICTORS) if SHIPPED_PREDICTORS.is_dir() else []
+    for name in dict.fromkeys([*_PREDICTORS, *there]):
         folder = SHIPPED_PREDICTORS / name
         try:
             card = load_predictor(folder).card
@@ -179,23 +140,33 @@ def _predictors() -> Iterator[str]:
 
 
 def _data_folder() -> Iterator[str]:
-    from property_models.datasets import DATA_VARIABLE, data_folder
+    from property_models.datasets import DATA_VARIABLE, data_folder, find_table
 
     folder = data_folder()
-    if folder is None:
-        yield (
-            f"{_BAD} {DATA_VARIABLE} is not set: needed only to train on the public data sets and "
-            "to draw measured compounds in the report; see `molgen data list`"
-        )
-        return
-    if not folder.is_dir():
+    if folder is not None and not folder.is_dir():
         yield f"{_BAD} {DATA_VARIABLE}: {folder} is no folder"
         return
-    for file in dict.fromkeys(data.file for data in _all_data()):
-        if (folder / file).is_file():
-            yield f"{_GOOD} data: {folder / file}"
+    found = {file: find_table(file) for file in [*_needed_tables(), _STRUCTURES_FILE]}
+    if folder is None and not any(found.values()):
+        yield (
+            f"{_BAD} {DATA_VARIABLE} is not set and nothing was downloaded: needed only to train "
+            "on the public data sets and to draw measured compounds in the report; see "
+            "`molgen data list`"
+        )
+        return
+    for file, path in found.items():
+        if path is not None:
+            yield f"{_GOOD} data: {path}"
         else:
-            yield f"{_BAD} data: {folder / file} is missing; see `molgen data list`"
+            yield f"{_BAD} data: {file} is missing; see `molgen data list`"
+
+
+def _needed_tables() -> list[str]:
+    """The tables behind the predictors of the default campaign."""
+    from property_models.endpoints import ENDPOINTS
+    from property_models.sources import find_source
+
+    return list(dict.fromkeys(find_source(ENDPOINTS[n].dataset).file for n in _PREDICTORS))
 
 
 def _disk() -> str:
@@ -217,73 +188,64 @@ def _runs_folder() -> str:
 
 
 def data_lines() -> list[str]:
-    """The data sets behind the shipped models: file, terms, and whether it is at hand."""
-    from property_models.datasets import DATA_VARIABLE, data_folder
+    """The tables of the catalogue: what is in them, terms, and whether they are at hand."""
+    from property_models.addresses import HOMES
+    from property_models.datasets import cache_folder, data_folder, find_table
+    from property_models.sources import DATASETS, FAMILIES, find_source
 
-    folder = data_folder()
+    held: dict[str, list[str]] = {}
+    for source in DATASETS.values():
+        held.setdefault(source.file, []).append(source.name)
+    for family in FAMILIES:
+        held.setdefault(find_source(f"{family}_chembl0").file, []).append(f"{family}_…")
     lines = []
-    for data in _all_data():
-        at_hand = folder is not None and (folder / data.file).is_file()
+    for file, names in held.items():
+        home, path = HOMES.get(file), find_table(file)
+        source = find_source(names[0].replace("…", "chembl0"))
         lines += [
-            f"{_GOOD if at_hand else _BAD} {data.name}: {data.file}, for the {data.makes}",
-            f"    original: {data.origin}",
-            f"    licence: {data.licence}",
+            f"{_GOOD if path else _BAD} {Path(file).stem}: {_enumerated(names)}",
+            f"    original: {source.origin}" + ("" if home else " (no address to fetch it from)"),
+            f"    licence: {home.licence if home else source.licence}",
         ]
-    where = f"{DATA_VARIABLE} is {folder}" if folder else f"{DATA_VARIABLE} is not set"
-    lines.append(f"{where}; `molgen data fetch NAME` tells how to get a file")
+    there = find_table(_STRUCTURES_FILE) is not None
+    lines.append(f"{_GOOD if there else _BAD} {_STRUCTURES}: structures for the prior")
+    lines += [f"    {line}" for line in _STRUCTURES_LINES]
+    folder = data_folder()
+    lines.append(
+        f"looked in {folder or 'no folder of yours (MOLGEN_DATA is not set)'}, then in "
+        f"{cache_folder()}; `molgen data fetch NAME` downloads a table"
+    )
     return lines
 
 
-def find_data(name: str) -> Path:
-    """The file of a data set.
+def _enumerated(names: list[str], n_shown: int = 6) -> str:
+    """The first few names and how many more there are."""
+    more = len(names) - n_shown
+    return ", ".join(names[:n_shown]) + (f" and {more} more" if more > 0 else "")
+
+
+def fetch_data(name: str, *, force: bool = False) -> Path:
+    """Makes a table available and tells what its terms are and what could not be verified.
+
+    Args:
+        name: A data set, an endpoint or a table of `data_lines`.
+        force: Download again although it is at hand.
 
     Raises:
-        ConfigError: no such data set.
-        DataError: it is not at hand; says where it comes from and what to do. Nothing is
-            downloaded: the terms and addresses of the originals are not verified.
+        DataError: It has no address to fetch it from.
+        PropertyModelError: Unknown, or the download failed.
     """
-    from property_models.datasets import DATA_VARIABLE, data_folder
-    from property_models.endpoints import did_you_mean
-
-    known = {data.name: data for data in _all_data()}
-    if name not in known:
-        raise ConfigError(
-            f"unknown data set {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}"
-        )
-    data, folder = known[name], data_folder()
-    if folder is not None and (folder / data.file).is_file():
-        return folder / data.file
-    raise DataError(
-        f"{name} is not at hand, and molgen does not download it: fetch it yourself.\n"
-        f"  original: {data.origin}\n"
-        f"  the shipped {data.makes} learnt from: {data.copy}\n"
-        f"  licence: {data.licence}\n"
-        "Then train on it, as .csv or .parquet:\n"
-        f"  {data.train}\n"
-        f"or put {data.file} ({data.needs}) below a folder and set {DATA_VARIABLE} to that folder."
-    )
-
-
-def _all_data() -> list[_Data]:
-    from property_models.datasets import DATASETS
+    from property_models.datasets import find_table
+    from property_models.downloads import fetch
     from property_models.endpoints import ENDPOINTS
 
-    predictor_of = {endpoint.dataset: endpoint.name for endpoint in ENDPOINTS.values()}
-    predictors = []
-    for source in DATASETS.values():
-        endpoint = predictor_of[source.name]
-        column, value = source.rows
-        predictors.append(
-            _Data(
-                name=source.name,
-                file=source.file,
-                needs=f"columns smiles, {source.value_column}, and {column} with {value!r}",
-                makes=f"predictor {endpoint}",
-                origin=source.origin,
-                copy=_COPIES[source.file],
-                licence=source.licence,
-                train=f"molgen train-predictor configs/predictors/{endpoint}.yaml data.file=FILE "
-                "data.smiles_column=COLUMN data.value_column=COLUMN official_test=false",
-            )
-        )
-    return [*predictors, _STRUCTURES]
+    if name == _STRUCTURES:
+        path = find_table(_STRUCTURES_FILE)
+        if path is None:
+            raise DataError(f"{name} is not at hand.\n  " + "\n  ".join(_STRUCTURES_LINES))
+        return path
+    dataset = ENDPOINTS[name].dataset if name in ENDPOINTS else name
+    fetched = fetch(dataset, force=force, on_message=print)
+    for message in fetched.messages:
+        print(message)
+    return fetched.path

@@ -6,25 +6,162 @@ compound nor its scaffold.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from property_models.difficulty import (
+    Difficulty,
+    Evidence,
+    cross_fitted,
+    fit_difficulty,
+    held_out_evidence,
+)
+from property_models.domain import Domain, fit_domain
+from property_models.endpoints import Task
+
+if TYPE_CHECKING:
+    from property_models.cross_validation import HeldOut
+
 Array = NDArray[np.float64]
 
 LEVEL = 0.90
-MIN_PER_BIN = 60  # a 90 % quantile of fewer residuals is too noisy
-MAX_BINS = 5
 N_GRID = 501
 
 
 @dataclass(frozen=True)
-class ConformalIntervals:
-    """Mondrian split-conformal half-widths by similarity to the nearest training compound.
+class Calibration:
+    """What a predictor learnt from its held-out errors.
 
-    Source: Vovk et al., Algorithmic Learning in a Random World, 2005, section 4.5 (Mondrian);
-    half-width = the ceil((n + 1) 0.9)-th smallest absolute residual of the bin.
+    Attributes:
+        intervals: For regression or classification.
+        difficulty: Expected absolute error of a prediction; None in predictors of card version 1,
+            whose domain knows only similarity.
+        domain: Borders of the domain.
+    """
+
+    intervals: NormalisedIntervals | SimilarityIntervals | VennAbers
+    difficulty: Difficulty | None
+    domain: Domain
+
+    def expected_error(self, evidence: Evidence) -> Array:
+        """Expected absolute error of predictions, shape (n,); 0 where it is not known."""
+        if self.difficulty is None:
+            return np.zeros(len(evidence))
+        return self.difficulty.expected_error(evidence)
+
+    def apply(self, evidence: Evidence) -> Calibrated:
+        """Values, intervals and domain of predictions."""
+        score, expected = evidence.value, self.expected_error(evidence)
+        if isinstance(self.intervals, VennAbers):
+            value, low, high = self.intervals.probability(score)
+        elif isinstance(self.intervals, NormalisedIntervals):
+            value, (low, high) = score, self.intervals.interval(score, expected)
+        else:
+            value, (low, high) = score, self.intervals.interval(score, evidence.similarity)
+        in_domain = self.domain.contains(evidence.similarity, expected)
+        return Calibrated(value, low, high, expected, in_domain)
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Calibrated predictions, each of shape (n,).
+
+    Attributes:
+        value: In the endpoint's unit, or a probability.
+        low: Lower end of the 90 % interval, or Venn-Abers p0.
+        high: Upper end, or p1.
+        expected_error: Expected absolute error.
+        in_domain: bool.
+    """
+
+    value: Array
+    low: Array
+    high: Array
+    expected_error: Array
+    in_domain: NDArray[np.bool_]
+
+
+def held_out_errors(task: Task, measured: Array, held_out: HeldOut) -> Array:
+    """Absolute out-of-fold errors, shape (n,): what a reference index keeps of each compound.
+
+    For classification the distance of the out-of-fold score, a probability, from the label.
+    """
+    score = held_out.score if task == "regression" else np.clip(held_out.score, 0.0, 1.0)
+    errors: Array = np.abs(measured - score)
+    return errors
+
+
+def fit_calibration(
+    task: Task, measured: Array, held_out: HeldOut, packed_bits: NDArray[np.uint64]
+) -> Calibration:
+    """Fits intervals, expected errors and domain on out-of-fold scores.
+
+    Args:
+        task: Of the endpoint.
+        measured: Values or labels 0/1, shape (n,), n >= 1.
+        held_out: Out-of-fold scores of the n compounds.
+        packed_bits: Packed ECFP4 of the compounds, shape (n, n_words).
+    """
+    errors = held_out_errors(task, measured, held_out)
+    evidence = held_out_evidence(held_out, errors, packed_bits)
+    return calibrate(task, measured, evidence, errors, held_out.fold)
+
+
+def calibrate(
+    task: Task, measured: Array, evidence: Evidence, errors: Array, fold: NDArray[np.int64]
+) -> Calibration:
+    """As `fit_calibration`, from evidence already collected; all of shape (n,)."""
+    if task == "classification":
+        intervals: NormalisedIntervals | VennAbers = fit_venn_abers(measured, evidence.value)
+        # A probability near one half is no sign of a compound that the model does not know, so
+        # the score itself must not decide the domain: a constant is left out of the model.
+        judged = replace(evidence, value=np.zeros(len(evidence)))
+    else:
+        judged = evidence
+    expected = cross_fitted(judged, errors, fold)
+    if task == "regression":
+        intervals = fit_normalised(errors, expected)
+    domain = fit_domain(evidence.similarity, expected)
+    return Calibration(intervals, fit_difficulty(judged, errors), domain)
+
+
+@dataclass(frozen=True)
+class NormalisedIntervals:
+    """Split-conformal intervals whose half-width is a multiple of the expected error.
+
+    Attributes:
+        multiple: Half-width over expected absolute error.
+    """
+
+    multiple: float
+
+    def interval(self, value: Array, expected_error: Array) -> tuple[Array, Array]:
+        """90 % interval (low, high) of predictions, shape (n,)."""
+        half = self.multiple * expected_error
+        return value - half, value + half
+
+
+def fit_normalised(errors: Array, expected: Array, *, level: float = LEVEL) -> NormalisedIntervals:
+    """Fits on absolute held-out errors and their expectation, each of shape (n,), n >= 1.
+
+    The multiple is the ceil((n + 1) level)-th smallest of errors / expected. Source: Vovk,
+    Gammerman and Shafer, Algorithmic Learning in a Random World, 2005, section 4.1.
+    """
+    return NormalisedIntervals(conformal_quantile(errors / expected, level))
+
+
+def conformal_quantile(scores: Array, level: float) -> float:
+    """The ceil((n + 1) level)-th smallest score; with too few scores, the largest."""
+    rank = int(np.ceil((len(scores) + 1) * level))
+    return float(np.sort(scores)[min(rank, len(scores)) - 1])
+
+
+@dataclass(frozen=True)
+class SimilarityIntervals:
+    """Half-widths by similarity to the nearest training compound: predictors of card version 1.
 
     Attributes:
         edges: Inner borders between similarity bins, ascending, shape (n_bins - 1,).
@@ -38,39 +175,6 @@ class ConformalIntervals:
         """90 % interval (low, high) of predictions, shape (n,)."""
         half = self.half_widths[np.searchsorted(self.edges, similarity, side="right")]
         return value - half, value + half
-
-
-def fit_conformal(
-    measured: Array, predicted: Array, similarity: Array, *, level: float = LEVEL
-) -> ConformalIntervals:
-    """Fits half-widths on out-of-fold predictions.
-
-    Args:
-        measured: Shape (n,), n >= 1.
-        predicted: Out-of-fold predictions, shape (n,).
-        similarity: Nearest-neighbour similarity to the fold's training compounds, shape (n,).
-        level: Wanted coverage.
-    """
-    residuals = np.abs(measured - predicted)
-    n_bins = max(1, min(MAX_BINS, len(residuals) // MIN_PER_BIN))
-    edges = np.unique(np.quantile(similarity, np.arange(1, n_bins) / n_bins))
-    bins = np.searchsorted(edges, similarity, side="right")
-    widths = np.array(
-        [
-            _conformal_quantile(residuals[bins == b] if np.any(bins == b) else residuals, level)
-            for b in range(len(edges) + 1)
-        ]
-    )
-    # More distant compounds never get the narrower interval: chance differences between
-    # neighbouring bins are levelled upwards, which can only raise coverage.
-    widths = np.maximum.accumulate(widths[::-1])[::-1]
-    return ConformalIntervals(edges, np.ascontiguousarray(widths))
-
-
-def _conformal_quantile(residuals: Array, level: float) -> float:
-    rank = int(np.ceil((len(residuals) + 1) * level))
-    # Too few residuals for the level: the widest seen is the best that can be said.
-    return float(np.sort(residuals)[min(rank, len(residuals)) - 1])
 
 
 @dataclass(frozen=True)

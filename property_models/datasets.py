@@ -1,114 +1,60 @@
-"""Tables of measurements: find, read, clean, split.
+"""Tables of measurements: find and read.
 
-Data files are never part of this package. They are looked for in the folder named by the
-environment variable MOLGEN_DATA; a file from anywhere else is read by `read_file`.
+Data files are never part of this package. A known data set is looked for in the folder named by
+the environment variable MOLGEN_DATA, then among the downloads; a user's own file is read by
+`read_file`. `cleaning` makes one row per compound of what is read here.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
-import logging
 import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from property_models.endpoints import ENDPOINTS, Task, did_you_mean
-from property_models.errors import DataError
-from property_models.molecules import Molecule, inchikey_block, scaffold, standardise_all
+from property_models.endpoints import ENDPOINTS
+from property_models.errors import DataError, did_you_mean
+from property_models.measurements import (
+    Relations,
+    check_unit,
+    combine_relations,
+    converted,
+    flipped,
+    read_numbers,
+    read_relations,
+    text_column,
+)
+from property_models.molecules import Molecule, inchikey_block, standardise_all
+from property_models.sources import DataSource, UnitTransform, find_source, slug
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DATA_VARIABLE = "MOLGEN_DATA"
+CACHE_VARIABLE = "MOLGEN_CACHE"
 
 
 @dataclass(frozen=True)
-class DataSource:
-    """Where a data set lies and under which terms.
+class CleaningRules:
+    """How several values of one structure become one.
 
     Attributes:
-        name: Name of the data set.
-        file: Path below the data folder.
-        rows: Column and value that select the data set's rows in the file.
-        value_column: Column of the measured value.
-        origin: Public home of the original.
-        licence: What is known about the terms.
-        official_metric: Metric of the official test split; '' where there is none.
-        peer: A published model on that split.
-        peer_value: Its metric.
+        conflict_limit: Exact values that span more than this, in the endpoint's unit, conflict.
+        conflicts: What becomes of structures in conflict: 'drop', or 'keep' their median (the
+            majority of labels; a tie is dropped).
+        censored: What becomes of structures with only censored values ('<', '>'): 'bound' takes
+            the tightest bound and marks it in `Table.relation`, 'drop' leaves them out.
     """
 
-    name: str
-    file: str
-    rows: tuple[str, str]
-    value_column: str
-    origin: str
-    licence: str
-    official_metric: str = ""
-    peer: str = ""
-    peer_value: float = float("nan")
-
-
-_TDC_TERMS = (
-    "Terms of the original data not verified (Therapeutics Data Commons lists most of its sets "
-    "as CC BY 4.0)."
-)
-_TDC_HOME = "https://tdcommons.ai"
-_MAPLIGHT = "MapLight (https://arxiv.org/abs/2310.00174)"
-
-
-def _tdc(name: str, metric: str, peer_value: float) -> DataSource:
-    return DataSource(
-        name=name,
-        file="property/tdc_admet_group.parquet",
-        rows=("task", name),
-        value_column="y",
-        origin=f"{_TDC_HOME}/benchmark/admet_group",
-        licence=_TDC_TERMS,
-        official_metric=metric,
-        peer=_MAPLIGHT,
-        peer_value=peer_value,
-    )
-
-
-DATASETS: dict[str, DataSource] = {
-    source.name: source
-    for source in (
-        DataSource(
-            name="moleculeace_fxa_ki",
-            file="efficacy/moleculeace_27targets.parquet",
-            rows=("dataset", "CHEMBL244_Ki"),
-            value_column="pactivity",
-            origin="https://github.com/molML/MoleculeACE",
-            licence="ChEMBL data, CC BY-SA 3.0; the weights are a derived work under its terms.",
-            official_metric="rmse",
-            peer="support vector machine on ECFP (https://doi.org/10.1021/acs.jcim.2c01073)",
-            peer_value=0.715,
-        ),
-        DataSource(
-            name="herg_karim",
-            file="property/tdc_extra.parquet",
-            rows=("task", "herg_karim"),
-            value_column="y",
-            origin=f"{_TDC_HOME}/single_pred_tasks/tox",
-            licence=_TDC_TERMS,
-        ),
-        _tdc("ames", "auroc", 0.868),
-        _tdc("dili", "auroc", 0.887),
-        _tdc("ld50_zhu", "mae", 0.621),
-        _tdc("solubility_aqsoldb", "mae", 0.792),
-        _tdc("caco2_wang", "mae", 0.276),
-    )
-}
+    conflict_limit: float = float("inf")
+    conflicts: Literal["drop", "keep"] = "drop"
+    censored: Literal["bound", "drop"] = "bound"
 
 
 @dataclass(frozen=True)
@@ -117,20 +63,42 @@ class Rows:
 
     Attributes:
         smiles: As written.
-        values: float64, shape (n,); NaN where not measured.
+        values: float64, shape (n,); NaN where not measured or not usable.
         official_test: bool, shape (n,); all False where the source has no official split.
         provenance: File name, SHA-256, origin, licence, for the model card.
+        relation: '=', '<' or '>' of the true value to `values`, shape (n,); None: all exact.
+        year: Of publication, float64, shape (n,), NaN where unknown; None: no such column.
+        assay: Which assay each value is from, length n; None: no such column.
+        reasons: Why a value that stands in the file is not usable, length n, else ''; None: none.
+        rules: How duplicates are treated.
     """
 
     smiles: list[object]
     values: NDArray[np.float64]
     official_test: NDArray[np.bool_]
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    relation: Relations | None = None
+    year: NDArray[np.float64] | None = None
+    assay: list[str] | None = None
+    reasons: list[str] | None = None
+    rules: CleaningRules = CleaningRules()
+
+    def __len__(self) -> int:
+        return len(self.smiles)
 
     def where(self, mask: NDArray[np.bool_]) -> Rows:
         """The rows for which the mask is True."""
-        kept = [s for s, keep in zip(self.smiles, mask, strict=True) if keep]
-        return Rows(kept, self.values[mask], self.official_test[mask], self.provenance)
+        kept = np.flatnonzero(mask)
+        return replace(
+            self,
+            smiles=[self.smiles[i] for i in kept],
+            values=self.values[kept],
+            official_test=self.official_test[kept],
+            relation=None if self.relation is None else self.relation[kept],
+            year=None if self.year is None else self.year[kept],
+            assay=None if self.assay is None else [self.assay[i] for i in kept],
+            reasons=None if self.reasons is None else [self.reasons[i] for i in kept],
+        )
 
 
 @dataclass(frozen=True)
@@ -139,21 +107,33 @@ class Table:
 
     Attributes:
         molecules: Standardised molecules, all with a structure.
-        values: float64, shape (n,).
+        values: float64, shape (n,): median of the measurements.
         inchikeys: First InChIKey blocks.
         counts: What became of the rows read, for the model card.
+        relation: '=', or '<' or '>' where the value is only a bound, shape (n,).
+        n_obs: Measurements behind each value, int64, shape (n,).
+        spread: Largest minus smallest exact measurement, float64, shape (n,).
+        year: First year of publication, float64, shape (n,); NaN where unknown.
+        dropped: Number of rows that were left out, by reason.
+        conflicts: Structures whose measurements disagree: SMILES -> its values.
     """
 
     molecules: list[Molecule]
     values: NDArray[np.float64]
     inchikeys: list[str]
     counts: Mapping[str, int]
+    relation: Relations | None = None
+    n_obs: NDArray[np.int64] | None = None
+    spread: NDArray[np.float64] | None = None
+    year: NDArray[np.float64] | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    conflicts: Mapping[str, list[float]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.molecules)
 
 
-# -- find and read --------------------------------------------------------------------------
+# -- find -----------------------------------------------------------------------------------
 
 
 def data_folder() -> Path | None:
@@ -162,58 +142,125 @@ def data_folder() -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-def dataset_path(name: str) -> Path:
-    """The local file of a known data set; DataError saying how to get it where it is missing."""
-    source = find_source(name)
+def cache_folder() -> Path:
+    """Where downloads lie: MOLGEN_CACHE, else ~/.cache/molgen/data."""
+    text = os.environ.get(CACHE_VARIABLE, "")
+    return Path(text).expanduser() if text else Path.home() / ".cache" / "molgen" / "data"
+
+
+def find_table(file: str) -> Path | None:
+    """A table by its path below the data folder: there, else among the downloads, else None."""
     folder = data_folder()
-    if folder is None:
-        raise DataError(
-            f"data set {name!r} is not at hand: set the environment variable {DATA_VARIABLE} to a "
-            f"folder that contains {source.file} (original: {source.origin})"
-        )
-    path = folder / source.file
-    if not path.is_file():
-        raise DataError(
-            f"data set {name!r}: {path} does not exist; put the file there or point "
-            f"{DATA_VARIABLE} elsewhere (original: {source.origin})"
-        )
-    return path
+    for path in ([folder / file] if folder else []) + [cache_folder() / file]:
+        if path.is_file():
+            return path
+    return None
 
 
-def find_source(name: str) -> DataSource:
-    """Looks a data set up; DataError with a suggestion where it is unknown."""
-    if name not in DATASETS:
-        raise DataError(
-            f"unknown data set {name!r}{did_you_mean(name, DATASETS)}; "
-            f"known: {', '.join(sorted(DATASETS))}"
+def dataset_path(name: str) -> Path:
+    """The local table of a known data set; DataError saying how to get it where it is missing."""
+    source = find_source(name)
+    path = find_table(source.file)
+    if path is not None:
+        return path
+    folder = data_folder()
+    looked = (
+        f"{folder / source.file} does not exist"
+        if folder
+        else f"the environment variable {DATA_VARIABLE} is not set"
+    )
+    raise DataError(
+        f"data set {name!r} is not at hand: {looked}, and it was not downloaded to "
+        f"{cache_folder()}. Fetch it with `molgen data fetch {name}`, or set the environment "
+        f"variable {DATA_VARIABLE} to a folder that contains {source.file} "
+        f"(original: {source.origin})"
+    )
+
+
+def members_at_hand(family: str, *, min_compounds: int = 0) -> list[str]:
+    """Names of the data sets of a family that is named by rule, from its table.
+
+    Args:
+        family: 'toxcast', 'chembl22', 'blsets' or 'serotonin'.
+        min_compounds: Only those with at least so many measured rows.
+
+    Raises:
+        DataError: The table is not at hand.
+    """
+    import pandas as pd
+
+    example = find_source(f"{family}_chembl0")
+    frame = _read_frame(dataset_path(example.name))
+    if example.filters:
+        sizes = frame[example.filters[0][0]].value_counts()
+    else:
+        sizes = pd.Series(
+            {column: frame[column].notna().sum() for column in frame if column != "smiles"}
         )
-    return DATASETS[name]
+    return [f"{family}_{slug(str(key))}" for key, n in sizes.items() if n >= min_compounds]
+
+
+# -- read -----------------------------------------------------------------------------------
 
 
 def read_dataset(name: str) -> Rows:
-    """Reads a known data set from the data folder."""
+    """Reads a known data set from the data folder or the downloads.
+
+    Raises:
+        DataError: Unknown, not at hand, or its table lacks a column or every row.
+    """
     source = find_source(name)
     path = dataset_path(name)
-    frame = _read_frame(path)
-    column, wanted = source.rows
-    _require_columns(frame, path, [column, "smiles", source.value_column])
-    frame = frame[frame[column] == wanted]
-    if frame.empty:
-        raise DataError(f"{path}: no row has {column} = {wanted!r}")
-    official = (
-        (frame["split"] == "test").to_numpy(dtype=bool)
-        if "split" in frame.columns
-        else np.zeros(len(frame), bool)
+    frame = _selected(_read_frame(path), path, source)
+    column = _column(source.value_column, frame, path)
+    values, relation = read_numbers(list(frame[column]), f"{path}: ROW, column {column!r}")
+    reasons = [""] * len(frame)
+    if source.relation_column:
+        signs, reasons = read_relations(list(frame[source.relation_column]))
+        relation = combine_relations(signs, relation)
+    if source.transform != "none":
+        values, problems = converted(
+            values, [source.unit] * len(values), transform=source.transform
+        )
+        reasons = _first_reason(reasons, problems)
+        relation = flipped(relation)
+    reasons = _first_reason(reasons, _outside(values, source.valid_range))
+    official = np.zeros(len(frame), bool)
+    if source.split_column:
+        official = frame[source.split_column].isin(source.test_values).to_numpy(dtype=bool)
+    return Rows(
+        list(frame["smiles"]),
+        np.where([bool(reason) for reason in reasons], np.nan, values),
+        official,
+        _provenance(name, source.file, path, source.origin, source.licence),
+        relation=relation,
+        year=_floats(frame, source.year_column),
+        assay=text_column(frame[source.assay_column]) if source.assay_column else None,
+        reasons=reasons,
+        rules=CleaningRules(conflict_limit=source.conflict_limit),
     )
-    provenance = {
-        "dataset": name,
-        "file": source.file,
-        "sha256": file_sha256(path),
-        "origin": source.origin,
-        "licence": source.licence,
-    }
-    values = frame[source.value_column].to_numpy(dtype=np.float64)
-    return Rows(list(frame["smiles"]), values, official, provenance)
+
+
+def _selected(frame: pd.DataFrame, path: Path, source: DataSource) -> pd.DataFrame:
+    for column, wanted in source.filters:
+        _require_columns(frame, path, [column])
+        frame = frame[frame[column] == wanted]
+    if frame.empty:
+        wanted_text = " and ".join(f"{column} = {value!r}" for column, value in source.filters)
+        raise DataError(f"{path}: no row has {wanted_text or 'any value'}")
+    extra = [source.split_column, source.relation_column, source.year_column, source.assay_column]
+    _require_columns(frame, path, ["smiles", *filter(None, extra)])
+    return frame
+
+
+def _column(wanted: str, frame: pd.DataFrame, path: Path) -> str:
+    """A column by its name or slug."""
+    if wanted not in frame.columns:
+        for column in map(str, frame.columns):
+            if slug(column) == wanted:
+                return column
+    _require_columns(frame, path, [wanted])
+    return wanted
 
 
 def read_file(
@@ -222,33 +269,107 @@ def read_file(
     smiles_column: str = "smiles",
     value_column: str = "value",
     licence: str = "not stated",
+    unit: str = "",
+    unit_column: str = "",
+    relation_column: str = "",
+    year_column: str = "",
+    assay_column: str = "",
+    transform: UnitTransform = "none",
+    rules: CleaningRules = CleaningRules(),
 ) -> Rows:
     """Reads a user's .csv or .parquet table of structures and values.
 
-    Raises:
-        DataError: The file or a column is missing, or a value is no number (names the row).
-    """
-    import pandas as pd
+    Cells may carry a sign ('> 10000', '<0.5', '~3'), or a column of its own may.
 
+    Args:
+        path: The table.
+        smiles_column: Column of structures.
+        value_column: Column of measured values.
+        licence: Terms of the data, for the card.
+        unit: Unit of all values, needed for a transform. With `unit_column` and no transform:
+            the unit to convert to.
+        unit_column: Column of each row's unit; a row whose unit cannot be converted keeps its
+            place, with a reason.
+        relation_column: Column of signs.
+        year_column: Column of years, for time splits.
+        assay_column: Column that tells assays apart, for the data report.
+        transform: 'neg_log10_molar' turns concentrations (IC50, Ki, EC50) into -log10(mol/L).
+        rules: How several values of one structure become one.
+
+    Raises:
+        DataError: The file or a column is missing, a value is no number (names the row), or a
+            unit cannot be converted.
+    """
     frame = _read_frame(path)
-    _require_columns(frame, path, [smiles_column, value_column])
-    values = pd.to_numeric(frame[value_column], errors="coerce")
-    bad = np.flatnonzero((values.isna() & frame[value_column].notna()).to_numpy())
-    if len(bad):
-        raise DataError(
-            f"{path}: row {bad[0] + 1}, column {value_column!r}: "
-            f"{frame[value_column].iloc[bad[0]]!r} is no number "
-            f"({len(bad)} such rows); leave the cell empty where nothing was measured"
-        )
-    provenance = {
-        "dataset": path.stem,
-        "file": path.name,
+    columns = [smiles_column, value_column, unit_column, relation_column, year_column, assay_column]
+    _require_columns(frame, path, [column for column in columns if column])
+    where = f"{path}: ROW, column {value_column!r}"
+    values, relation = read_numbers(list(frame[value_column]), where)
+    reasons = [""] * len(frame)
+    if relation_column:
+        signs, reasons = read_relations(list(frame[relation_column]))
+        relation = combine_relations(signs, relation)
+    if transform != "none" or unit_column:
+        units = _units(frame, path, unit, unit_column, transform)
+        values, problems = converted(values, units, transform=transform, target=unit)
+        reasons = _first_reason(reasons, problems)
+        relation = flipped(relation) if transform == "neg_log10_molar" else relation
+    return Rows(
+        list(frame[smiles_column]),
+        np.where([bool(reason) for reason in reasons], np.nan, values),
+        np.zeros(len(frame), bool),
+        _provenance(path.stem, path.name, path, "user's own table", licence),
+        relation=relation,
+        year=_floats(frame, year_column),
+        assay=text_column(frame[assay_column]) if assay_column else None,
+        reasons=reasons,
+        rules=rules,
+    )
+
+
+def _units(
+    frame: pd.DataFrame, path: Path, unit: str, unit_column: str, transform: UnitTransform
+) -> list[str]:
+    """Unit of each row; DataError where the config's own unit cannot be converted."""
+    if not unit_column:
+        check_unit(unit, f"{path}: `unit`, which transform {transform} needs")
+        return [unit] * len(frame)
+    if transform == "none":
+        check_unit(unit, f"{path}: `unit`, to which {unit_column!r} is to be converted")
+    return text_column(frame[unit_column])
+
+
+def _provenance(name: str, file: str, path: Path, origin: str, licence: str) -> dict[str, Any]:
+    return {
+        "dataset": name,
+        "file": file,
         "sha256": file_sha256(path),
-        "origin": "user's own table",
+        "origin": origin,
         "licence": licence,
     }
-    no_split = np.zeros(len(frame), bool)
-    return Rows(list(frame[smiles_column]), values.to_numpy(dtype=np.float64), no_split, provenance)
+
+
+def _floats(frame: pd.DataFrame, column: str) -> NDArray[np.float64] | None:
+    import pandas as pd
+
+    if not column:
+        return None
+    numbers: NDArray[np.float64] = pd.to_numeric(frame[column], errors="coerce").to_numpy(
+        dtype=np.float64
+    )
+    return numbers
+
+
+def _outside(values: NDArray[np.float64], limits: tuple[float, float]) -> list[str]:
+    low, high = limits
+    return [
+        f"outside {low:g} to {high:g}" if v < low or v > high else ""  # NaN is neither
+        for v in values
+    ]
+
+
+def _first_reason(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    return [a or b for a, b in zip(first, second, strict=True)]
 
 
 def _read_frame(path: Path) -> pd.DataFrame:
@@ -273,9 +394,11 @@ def _read_frame(path: Path) -> pd.DataFrame:
 def _require_columns(frame: pd.DataFrame, path: Path, columns: Sequence[str]) -> None:
     for column in columns:
         if column not in frame.columns:
+            shown = ", ".join(map(str, frame.columns[:30]))
+            more = f" and {len(frame.columns) - 30} more" if len(frame.columns) > 30 else ""
             raise DataError(
                 f"{path}: no column {column!r}{did_you_mean(column, map(str, frame.columns))}; "
-                f"the file has: {', '.join(map(str, frame.columns))}"
+                f"the file has: {shown}{more}"
             )
 
 
@@ -283,127 +406,6 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-# -- clean ----------------------------------------------------------------------------------
-
-
-def clean(rows: Rows, *, task: Task) -> Table:
-    """Standardises structures and makes one row per structure.
-
-    Duplicates (same canonical SMILES after standardising) are averaged for regression. For
-    classification they are merged where they agree and dropped where they do not.
-
-    Raises:
-        DataError: A classification value is neither 0 nor 1.
-    """
-    measured = np.isfinite(rows.values)
-    if task == "classification":
-        wrong = measured & ~np.isin(rows.values, (0.0, 1.0))
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            raise DataError(
-                f"{rows.provenance.get('file', 'table')}: row {row + 1}: classification needs 0 "
-                f"or 1, found {rows.values[row]:g} ({int(wrong.sum())} such rows)"
-            )
-    groups: dict[str, list[tuple[Molecule, float]]] = {}
-    n_unusable = 0
-    for molecule, value, keep in zip(
-        standardise_all(rows.smiles), rows.values, measured, strict=True
-    ):
-        if molecule.mol is None:
-            n_unusable += 1
-        elif keep:
-            groups.setdefault(molecule.smiles, []).append((molecule, float(value)))
-    agreed = {
-        smiles: group
-        for smiles, group in groups.items()
-        if task == "regression" or len({value for _, value in group}) == 1
-    }
-    n_measured = sum(map(len, groups.values()))
-    molecules = [group[0][0] for group in agreed.values()]
-    values = np.array([np.mean([value for _, value in group]) for group in agreed.values()])
-    counts = {
-        "n_rows_in": len(rows.smiles),
-        "n_without_value": int((~measured).sum()),
-        "n_unusable_structures": n_unusable,
-        "n_duplicates_merged": n_measured - len(groups),
-        "n_conflicting_structures_dropped": len(groups) - len(agreed),
-        "n_used": len(agreed),
-    }
-    keys = [inchikey_block(m.mol) for m in molecules if m.mol is not None]
-    return Table(molecules, values, keys, counts)
-
-
-# -- split ----------------------------------------------------------------------------------
-
-
-def scaffold_folds(table: Table, n_folds: int) -> NDArray[np.int64]:
-    """Fold number of each compound; compounds that share a scaffold share a fold.
-
-    Scaffold sets come from DeepChem's ScaffoldSplitter. Its k-fold split leaves folds of very
-    unequal size, so the sets are dealt out here, largest first, each to the smallest fold.
-    Acyclic molecules have no scaffold in common and are grouped by connectivity instead.
-
-    Returns:
-        int64, shape (n,), values 0 to n_folds - 1. The same table gives the same folds.
-
-    Raises:
-        DataError: Fewer scaffolds than folds.
-    """
-    groups: list[list[int]] = []
-    for rows in _deepchem_scaffold_sets([m.smiles for m in table.molecules]):
-        first = table.molecules[rows[0]].mol
-        assert first is not None, "a table holds only molecules with a structure"
-        if scaffold(first):
-            groups.append(rows)
-        else:
-            by_key: dict[str, list[int]] = {}
-            for row in rows:
-                by_key.setdefault(table.inchikeys[row], []).append(row)
-            groups.extend(by_key.values())
-    if len(groups) < n_folds:
-        raise DataError(
-            f"{len(table)} compounds have only {len(groups)} scaffolds, too few for {n_folds} "
-            "folds: add compounds or lower `folds`"
-        )
-    groups.sort(key=lambda rows: (-len(rows), rows[0]))
-    folds = np.empty(len(table), np.int64)
-    sizes = np.zeros(n_folds, np.int64)
-    for rows in groups:
-        smallest = int(np.argmin(sizes))
-        folds[rows] = smallest
-        sizes[smallest] += len(rows)
-    return folds
-
-
-def _deepchem_scaffold_sets(smiles: Sequence[str]) -> list[list[int]]:
-    """Rows of each scaffold set; every row is in exactly one."""
-    with _silenced():
-        import deepchem
-
-        dataset = deepchem.data.NumpyDataset(X=np.zeros((len(smiles), 1)), ids=list(smiles))
-        sets: list[list[int]] = deepchem.splits.ScaffoldSplitter().generate_scaffolds(dataset)
-    # Where RDKit finds no scaffold for a molecule DeepChem leaves it out: a set of its own.
-    seen = {row for rows in sets for row in rows}
-    return [list(rows) for rows in sets] + [[i] for i in range(len(smiles)) if i not in seen]
-
-
-@contextlib.contextmanager
-def _silenced() -> Iterator[None]:
-    """Keeps DeepChem's import quiet: it prints and warns about every optional package."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
 
 
 # -- look up --------------------------------------------------------------------------------
@@ -414,7 +416,7 @@ def known_structures(dataset_or_endpoint: str) -> Mapping[str, str] | None:
     """Structures behind a reference index, to draw a neighbour by its InChIKey block.
 
     Args:
-        dataset_or_endpoint: A name in `DATASETS` or `ENDPOINTS`.
+        dataset_or_endpoint: Name of a data set or of an endpoint of the catalogue.
 
     Returns:
         First InChIKey block -> SMILES as in the data, or None where the data is not at hand or
@@ -422,11 +424,8 @@ def known_structures(dataset_or_endpoint: str) -> Mapping[str, str] | None:
         seconds for 10,000 structures; later calls are free.
     """
     entry = ENDPOINTS.get(dataset_or_endpoint)
-    name = entry.dataset if entry else dataset_or_endpoint
-    if name not in DATASETS:
-        return None
     try:
-        rows = read_dataset(name)
+        rows = read_dataset(entry.dataset if entry else dataset_or_endpoint)
     except DataError:
         return None
     structures: dict[str, str] = {}

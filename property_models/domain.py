@@ -1,7 +1,8 @@
-"""Applicability domain: the nearest training compound, and how near is near enough.
+"""Applicability domain: the nearest training compounds, and which predictions to trust.
 
-A compound is inside the domain of a predictor when its ECFP4 Tanimoto similarity to the nearest
-training compound reaches the threshold on the card.
+A compound is inside the domain of a predictor when it is near enough to a training compound and
+the error expected of its prediction is small enough (`difficulty.py`): the first notices what the
+training data do not cover, the second what is predicted badly although it is covered.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-# Share of scaffold-held-out compounds that count as outside: they were predicted from the other
-# scaffolds, so a compound farther off than most of them has no measured error behind it.
-OUTSIDE_SHARE = 0.10
+Array = NDArray[np.float64]
+
+N_NEIGHBOURS = 5
+# Of the compounds held out by scaffold, these shares count as outside: those farthest from their
+# training compounds, and those with the largest expected error. Both are often the same.
+FARTHEST_SHARE = 0.05
+HARDEST_SHARE = 0.15
 
 
 @njit(cache=True, nogil=True)
@@ -42,40 +47,60 @@ def _nearest(
     reference: NDArray[np.uint64],
     n_on_queries: NDArray[np.int64],
     n_on_reference: NDArray[np.int64],
+    k: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    best_row = np.full(queries.shape[0], -1, np.int64)
-    best = np.zeros(queries.shape[0], np.float64)
+    rows = np.full((queries.shape[0], k), -1, np.int64)
+    best = np.full((queries.shape[0], k), -1.0)
     for i in range(queries.shape[0]):
         for j in range(reference.shape[0]):
             n_query, n_other = n_on_queries[i], n_on_reference[j]
             # The similarity cannot exceed min/max of the two counts: skip what cannot win.
-            if min(n_query, n_other) <= best[i] * max(n_query, n_other) and best_row[i] >= 0:
+            if min(n_query, n_other) <= best[i, k - 1] * max(n_query, n_other):
                 continue
             common = np.int64(0)
             for word in range(reference.shape[1]):
                 common += np.int64(_n_on(queries[i, word] & reference[j, word]))
             union = n_query + n_other - common
             similarity = common / union if union > 0 else 0.0
-            if similarity > best[i] or best_row[i] < 0:
-                best[i] = similarity
-                best_row[i] = j
-    return best_row, best
+            if similarity <= best[i, k - 1]:
+                continue
+            place = k - 1
+            while place > 0 and similarity > best[i, place - 1]:
+                best[i, place], rows[i, place] = best[i, place - 1], rows[i, place - 1]
+                place -= 1
+            best[i, place], rows[i, place] = similarity, j
+    return rows, best
 
 
-def nearest(
-    queries: NDArray[np.uint64], reference: NDArray[np.uint64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Nearest reference row of each query by Tanimoto similarity of packed bits.
+def nearest_k(
+    queries: NDArray[np.uint64], reference: NDArray[np.uint64], k: int
+) -> tuple[NDArray[np.int64], Array]:
+    """The k nearest reference rows of each query by Tanimoto similarity of packed bits.
 
     Args:
         queries: uint64, shape (n, n_words).
         reference: uint64, shape (m, n_words), m >= 1.
+        k: Wanted neighbours; where the reference has fewer rows, it is m.
+
+    Returns:
+        (rows, similarity): int64 and float64, shape (n, min(k, m)), nearest first; earlier rows
+        first among equals.
+    """
+    k = min(k, len(reference))
+    rows, similarity = _nearest(queries, reference, _counts(queries), _counts(reference), k)
+    return rows, similarity
+
+
+def nearest(
+    queries: NDArray[np.uint64], reference: NDArray[np.uint64]
+) -> tuple[NDArray[np.int64], Array]:
+    """Nearest reference row of each query, as `nearest_k` with k = 1.
 
     Returns:
         (row, similarity): int64 and float64, shape (n,); the first row among equals.
     """
-    rows, similarity = _nearest(queries, reference, _counts(queries), _counts(reference))
-    return rows, similarity
+    rows, similarity = nearest_k(queries, reference, 1)
+    return rows[:, 0], similarity[:, 0]
 
 
 @dataclass(frozen=True)
@@ -86,18 +111,48 @@ class ReferenceIndex:
         bits: Packed ECFP4 of 1024 bits, uint64, shape (m, 16).
         inchikeys: First InChIKey blocks, length m.
         values: Measured values in the endpoint's unit, float64, shape (m,).
-        threshold: Smallest similarity inside the domain.
+        errors: Absolute out-of-fold errors of these compounds, float32, shape (m,); NaN where
+            the predictor was made before they were kept.
     """
 
     bits: NDArray[np.uint64]
     inchikeys: list[str]
-    values: NDArray[np.float64]
-    threshold: float
+    values: Array
+    errors: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.inchikeys)
 
 
-def domain_threshold(held_out_similarity: NDArray[np.float64]) -> float:
-    """Domain threshold from the similarities of held-out compounds to their training folds."""
-    return float(np.quantile(held_out_similarity, OUTSIDE_SHARE))
+@dataclass(frozen=True)
+class Domain:
+    """The borders of the domain.
+
+    Attributes:
+        min_similarity: ECFP4 Tanimoto similarity to the nearest training compound.
+        max_difficulty: Expected absolute error, in the endpoint's unit (for a probability, in
+            probability); infinite where a predictor has no such border.
+    """
+
+    min_similarity: float
+    max_difficulty: float
+
+    def contains(self, similarity: Array, difficulty: Array) -> NDArray[np.bool_]:
+        """True for predictions inside, shape (n,)."""
+        inside: NDArray[np.bool_] = (similarity >= self.min_similarity) & (
+            difficulty <= self.max_difficulty
+        )
+        return inside
+
+
+def fit_domain(similarity: Array, difficulty: Array) -> Domain:
+    """Borders from held-out compounds, each of shape (n,), n >= 1.
+
+    Args:
+        similarity: To the nearest compound of the training folds.
+        difficulty: Expected absolute error.
+    """
+    return Domain(
+        float(np.quantile(similarity, FARTHEST_SHARE)),
+        float(np.quantile(difficulty, 1.0 - HARDEST_SHARE)),
+    )

@@ -9,6 +9,9 @@ A message says what is wrong, where (file and key or row), and what to do.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class PropertyModelError(Exception):
     """A fault that the user can mend; shown as one line."""
@@ -20,3 +23,9 @@ class DataError(PropertyModelError):
 
 class ModelFileError(PropertyModelError):
     """A predictor folder, its weights or its card is missing or broken."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' (did you mean ...?)' for a message, where a known name is close, else ''."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -5,7 +5,8 @@ All functions take arrays of shape (n,) without NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,61 @@ def coverage(measured: Array, low: Array, high: Array) -> float:
     return float(np.mean((measured >= low) & (measured <= high)))
 
 
+def ence(measured: Array, predicted: Array, deviation: Array, n_bins: int = 10) -> float:
+    """Expected normalised calibration error of predicted standard deviations; lower is better.
+
+    Mean over equally filled bins of |RMV - RMSE| / RMV, where RMV is the root mean predicted
+    variance. Source: Levi et al. 2022, https://doi.org/10.3390/s22155540.
+    """
+    found = []
+    for rows in np.array_split(np.argsort(deviation, kind="stable"), n_bins):
+        root_variance = float(np.sqrt(np.mean(deviation[rows] ** 2))) if len(rows) else 0.0
+        if root_variance > 0:
+            error = rmse(measured[rows], predicted[rows])
+            found.append(abs(root_variance - error) / root_variance)
+    return float(np.mean(found)) if found else float("nan")
+
+
+def calibration_curve(
+    measured: Array, predicted: Array, n_bins: int = 10
+) -> list[dict[str, float]]:
+    """Predicted probability and observed share of positives in equally filled bins, ascending."""
+    curve: list[dict[str, float]] = []
+    for rows in np.array_split(np.argsort(predicted, kind="stable"), n_bins):
+        if len(rows):
+            curve.append(
+                {
+                    "n": len(rows),
+                    "predicted": float(predicted[rows].mean()),
+                    "observed": float(measured[rows].mean()),
+                }
+            )
+    return curve
+
+
+SIMILARITY_EDGES = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 1.0)
+
+
+def coverage_by_similarity(
+    measured: Array, low: Array, high: Array, similarity: Array
+) -> list[dict[str, float]]:
+    """Coverage and mean width of intervals by similarity to the nearest training compound."""
+    bins: list[dict[str, float]] = []
+    for start, stop in pairwise(SIMILARITY_EDGES):
+        mask = (similarity >= start) & ((similarity < stop) | (stop == SIMILARITY_EDGES[-1]))
+        if mask.any():
+            bins.append(
+                {
+                    "similarity_from": start,
+                    "similarity_to": stop,
+                    "n": int(mask.sum()),
+                    "coverage": coverage(measured[mask], low[mask], high[mask]),
+                    "mean_width": float(np.mean(high[mask] - low[mask])),
+                }
+            )
+    return bins
+
+
 REGRESSION: dict[str, Callable[[Array, Array], float]] = {
     "rmse": rmse,
     "mae": mae,
@@ -99,17 +155,33 @@ def metrics(task: str, measured: Array, predicted: Array) -> dict[str, float]:
 
 
 def bootstrap_intervals(
-    task: str, measured: Array, predicted: Array, *, rng: np.random.Generator, n_samples: int = 200
+    task: str,
+    measured: Array,
+    predicted: Array,
+    *,
+    rng: np.random.Generator,
+    n_samples: int = 200,
+    names: Collection[str] = (),
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile bootstrap intervals of all metrics of a task kind.
+    """95 % percentile bootstrap intervals of metrics.
 
     The interval reflects which compounds happened to be in the set, not training noise.
+
+    Args:
+        task: 'regression' or 'classification'.
+        measured: Shape (n,).
+        predicted: Shape (n,).
+        rng: Draws the samples.
+        n_samples: How many.
+        names: Metrics wanted; empty: all of the task kind.
     """
-    draws: dict[str, list[float]] = {}
+    chosen = REGRESSION if task == "regression" else CLASSIFICATION
+    functions = {name: f for name, f in chosen.items() if not names or name in names}
+    draws: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(n_samples):
         rows = rng.integers(0, len(measured), len(measured))
-        for name, value in metrics(task, measured[rows], predicted[rows]).items():
-            draws.setdefault(name, []).append(value)
+        for name, function in functions.items():
+            draws[name].append(function(measured[rows], predicted[rows]))
     return {
         name: (float(np.nanquantile(values, 0.025)), float(np.nanquantile(values, 0.975)))
         for name, values in draws.items()

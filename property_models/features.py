@@ -19,7 +19,7 @@ from rdkit.Avalon import pyAvalonTools
 from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdReducedGraphs
 
 if TYPE_CHECKING:
-    from property_models.graphs import Data
+    from property_models.graphs import PackedGraphs
 
 N_ECFP_COUNTS = 2048  # the kernel's length; trees and the reference index use it folded to half
 N_ECFP_BITS = 1024
@@ -84,6 +84,18 @@ _DESCRIPTORS = [(n, f) for n, f in Descriptors.descList if n not in SLOW_OR_FRAG
 DESCRIPTOR_NAMES: tuple[str, ...] = tuple(name for name, _ in _DESCRIPTORS)
 
 _morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=N_ECFP_COUNTS)
+# Further fingerprints of the same length for kernels, computed where one is wanted.
+_KERNEL_FINGERPRINTS: dict[str, Any] = {
+    "fcfp": rdFingerprintGenerator.GetMorganGenerator(
+        radius=2,
+        fpSize=N_ECFP_COUNTS,
+        atomInvariantsGenerator=rdFingerprintGenerator.GetMorganFeatureAtomInvGen(),
+    ),
+    "atom_pairs": rdFingerprintGenerator.GetAtomPairGenerator(fpSize=N_ECFP_COUNTS),
+    "torsions": rdFingerprintGenerator.GetTopologicalTorsionGenerator(fpSize=N_ECFP_COUNTS),
+}
+# Built on first use and worth sharing with parts of the same molecules.
+_SHARED = ("graphs", *_KERNEL_FINGERPRINTS)
 
 
 @dataclass(frozen=True)
@@ -127,12 +139,27 @@ class Features:
         return np.ascontiguousarray(np.packbits(on, axis=1)).view(np.uint64)
 
     @cached_property
-    def graphs(self) -> list[Data]:
-        """PyG graphs, length n."""
-        # torch and PyG take seconds to import: only where a network is wanted.
-        from property_models.graphs import molecule_graph
+    def fcfp(self) -> NDArray[np.uint8]:
+        """Count FCFP4 (pharmacophoric Morgan), uint8, shape (n, 2048)."""
+        return _kernel_counts("fcfp", self.mols)
 
-        return [molecule_graph(mol) for mol in self.mols]
+    @cached_property
+    def atom_pairs(self) -> NDArray[np.uint8]:
+        """Atom-pair counts, uint8, shape (n, 2048)."""
+        return _kernel_counts("atom_pairs", self.mols)
+
+    @cached_property
+    def torsions(self) -> NDArray[np.uint8]:
+        """Topological-torsion counts, uint8, shape (n, 2048)."""
+        return _kernel_counts("torsions", self.mols)
+
+    @cached_property
+    def graphs(self) -> PackedGraphs:
+        """Molecular graphs of all molecules."""
+        # torch and PyG take seconds to import: only where a network is wanted.
+        from property_models.graphs import pack
+
+        return pack(self.mols)
 
     def take(self, rows: NDArray[np.int64]) -> Features:
         """Features of the given rows, in the given order."""
@@ -144,8 +171,10 @@ class Features:
             descriptors=self.descriptors[rows],
             mols=[self.mols[i] for i in rows],
         )
-        if "graphs" in self.__dict__:  # already built: share them, they are slow to build
-            part.__dict__["graphs"] = [self.graphs[i] for i in rows]
+        for name in _SHARED:
+            if name in self.__dict__:
+                built = self.__dict__[name]
+                part.__dict__[name] = built.take(rows) if name == "graphs" else built[rows]
         return part
 
 
@@ -177,6 +206,15 @@ def featurise(mols: Sequence[Chem.Mol], smiles: Sequence[str] | None = None) -> 
             descriptors[i] = _descriptor_row(mol)
     names = list(smiles) if smiles is not None else [Chem.MolToSmiles(mol) for mol in mols]
     return Features(names, ecfp, avalon, erg, descriptors, list(mols))
+
+
+def _kernel_counts(name: str, mols: Sequence[Chem.Mol]) -> NDArray[np.uint8]:
+    generator = _KERNEL_FINGERPRINTS[name]
+    counts = np.zeros((len(mols), N_ECFP_COUNTS), np.uint8)
+    with rdBase.BlockLogs():
+        for i, mol in enumerate(mols):
+            counts[i] = np.minimum(generator.GetCountFingerprintAsNumPy(mol), 255)
+    return counts
 
 
 def _descriptor_row(mol: Chem.Mol) -> NDArray[np.float64]:

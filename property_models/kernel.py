@@ -1,123 +1,260 @@
-"""Member `tanimoto_kernel`: a Gaussian process on the Tanimoto similarity of ECFP4 counts.
+"""Member `tanimoto_kernel`: a Gaussian process on the Tanimoto similarity of several fingerprints.
 
-Kernel: k(a, b) = sum min(a, b) / sum max(a, b), positive semi-definite on counts (Ralaivola et al.
-2005, https://doi.org/10.1016/j.neunet.2005.07.009). Mean and noise come from the marginal
-likelihood (Rasmussen and Williams 2006, chapter 5, http://gaussianprocess.org/gpml/).
+Kernel: a sum of count-Tanimoto kernels, k(a, b) = sum min(a, b) / sum max(a, b), positive
+semi-definite on counts (Ralaivola et al. 2005, https://doi.org/10.1016/j.neunet.2005.07.009), and
+a Gaussian kernel on standardised descriptors. The share of each part, the noise and the length
+scale maximise the marginal likelihood (Rasmussen and Williams 2006, chapter 5,
+http://gaussianprocess.org/gpml/). Large tables are fitted through landmarks (Quinonero-Candela and
+Rasmussen 2005, https://jmlr.org/papers/v6/quinonero-candela05a.html, deterministic training
+conditional).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from property_models.features import Features
+from property_models.marginal_likelihood import Parameters, fit_parameters
+from property_models.sparse_counts import SparseCounts, pair_tanimoto, sparse, tanimoto_to
+from property_models.transforms import Transform, forward, inverse
 
 Array = NDArray[np.float64]
+Fingerprint = Literal["ecfp", "fcfp", "atom_pairs", "torsions"]
+
+# Prediction in slices bounds memory: similarities of so many molecules to all compounds at once.
+SLICE = 256
+# The posterior deviation is conditioned on so many nearest compounds: the others add little, and
+# no matrix of all compounds needs to be kept.
+N_NEIGHBOURS = 16
+_CLIP = 5.0  # an extreme descriptor counts as five deviations
 
 
 @dataclass(frozen=True)
 class KernelRecipe:
-    """Noise-to-signal variance ratios to choose from by marginal likelihood.
+    """What a Gaussian process looks at.
 
-    `weight` is the member's weight in the ensemble's mean.
+    Attributes:
+        fingerprints: One Tanimoto kernel each.
+        descriptors: Whether to add a Gaussian kernel on descriptors.
+        max_compounds: Tables above this are fitted through so many random landmarks; bounds
+            memory (8 bytes times its square), file and time of prediction.
+        transform: Scale on which it learns.
+        weight: In the ensemble's mean, where weights are not stacked.
     """
 
-    noise_ratios: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+    fingerprints: tuple[Fingerprint, ...] = ("ecfp", "fcfp", "atom_pairs", "torsions")
+    descriptors: bool = True
+    max_compounds: int = 4000
+    transform: Transform = "none"
     weight: float = 1.0
 
 
-@njit(cache=True, nogil=True)
-def _tanimoto(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    # sum min(a, b) over the few non-zero columns of a; the rest of a contributes nothing.
-    n, m, width = a.shape[0], b.shape[0], a.shape[1]
-    sums = np.zeros(m, np.int64)
-    for j in range(m):
-        for column in range(width):
-            sums[j] += b[j, column]
-    out = np.zeros((n, m))
-    for i in range(n):
-        columns = np.flatnonzero(a[i])
-        total = int(a[i].sum())
-        for j in range(m):
-            common = 0
-            for k in range(len(columns)):
-                common += int(min(a[i, columns[k]], b[j, columns[k]]))
-            union = total + sums[j] - common
-            out[i, j] = common / union if union > 0 else 1.0
-    return out
+@dataclass(frozen=True)
+class Scaling:
+    """Standardises descriptors as the training compounds': float32, shape (d,) each."""
 
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
 
-def tanimoto(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Array:
-    """Count-Tanimoto similarities, float64, shape (n, m), of uint8 counts (n, d) and (m, d)."""
-    similarities: Array = _tanimoto(a, b)
-    return similarities
+    def __call__(self, descriptors: NDArray[np.float32]) -> NDArray[np.float16]:
+        """Standardised, clipped descriptors; a missing one counts as average.
+
+        In half precision, as they are stored, so that a compound is exactly like itself.
+        """
+        standard = np.nan_to_num((descriptors - self.mean) / self.scale)
+        rounded: NDArray[np.float16] = np.clip(standard, -_CLIP, _CLIP).astype(np.float16)
+        return rounded
 
 
 @dataclass(frozen=True)
 class TanimotoKernel:
-    """A fitted Gaussian process.
+    """A fitted Gaussian process on m compounds.
 
     Attributes:
-        counts: ECFP4 counts of the m training compounds, uint8, shape (m, 2048).
-        weights: Dual coefficients, float64, shape (m,).
+        fingerprints: Names of the fingerprints.
+        counts: Counts of the compounds, one per fingerprint.
+        shares: Weight of each fingerprint's kernel, float64; with the descriptors' they sum to 1.
+        descriptors: Standardised descriptors of the compounds, float16, shape (m, d); d is 0
+            where they are not used.
+        scaling: Of descriptors.
+        descriptor_share: Weight of the descriptors' kernel.
+        length: Its length scale.
+        dual: Dual coefficients, float64, shape (m,).
         mean: Constant prior mean.
         variance: Signal variance.
         noise_ratio: Noise variance over signal variance.
+        transform: Scale of its output.
     """
 
-    counts: NDArray[np.uint8]
-    weights: Array
+    fingerprints: tuple[str, ...]
+    counts: tuple[SparseCounts, ...]
+    shares: Array
+    descriptors: NDArray[np.float16]
+    scaling: Scaling
+    descriptor_share: float
+    length: float
+    dual: Array
     mean: float
     variance: float
     noise_ratio: float
+    transform: Transform = "none"
     kind = "tanimoto_kernel"
 
+    def __len__(self) -> int:
+        return len(self.dual)
+
+    def kernel(self, features: Features) -> Array:
+        """Kernel between molecules and the compounds, float64, shape (n, m); 1 for equals."""
+        total = np.zeros((len(features), len(self)))
+        for name, share, counts in zip(self.fingerprints, self.shares, self.counts, strict=True):
+            total += share * tanimoto_to(sparse(getattr(features, name)), counts)
+        if self.descriptor_share > 0:
+            total += self.descriptor_share * self._descriptor_kernel(features)
+        return total
+
     def predict(self, features: Features) -> Array:
-        """Posterior mean, float64, shape (n,)."""
-        similarities = tanimoto(features.ecfp, self.counts)
-        # Row by row, so that a molecule's sum runs in the same order in any batch.
-        return np.array([self.mean + float(np.sum(row * self.weights)) for row in similarities])
+        """Posterior mean in the endpoint's unit, float64, shape (n,)."""
+        return self.score(features)[0]
 
-    def spread(self, features: Features) -> Array:
-        """Posterior standard deviation of the noise-free value, float64, shape (n,).
+    def score(self, features: Features) -> tuple[Array, Array]:
+        """Posterior mean and standard deviation of the noise-free value, float64, shape (n,).
 
-        The factorisation of the training kernel takes seconds and m x m memory at first use.
+        The deviation is conditioned on the nearest compounds only: never below the exact one.
         """
-        from scipy.linalg import solve_triangular
+        for name in self.fingerprints:
+            getattr(features, name)  # computed here, it is shared with other predictors
+        mean, deviation = np.empty(len(features)), np.empty(len(features))
+        for start in range(0, len(features), SLICE):
+            rows = np.arange(start, min(start + SLICE, len(features)))
+            k = self.kernel(features.take(rows))
+            # Row by row, so that a molecule's sum runs in the same order in any batch.
+            mean[rows] = [self.mean + float(np.sum(row * self.dual)) for row in k]
+            deviation[rows] = [self._deviation(row) for row in k]
+        return inverse(self.transform, mean), self._in_unit(mean, deviation)
 
-        k = tanimoto(features.ecfp, self.counts)
-        solved = solve_triangular(self._cholesky, k.T, lower=True)
-        spread: Array = np.sqrt(self.variance * np.maximum(1.0 - np.sum(solved**2, axis=0), 0.0))
-        return spread
+    def _deviation(self, row: Array) -> float:
+        k = min(N_NEIGHBOURS, len(row))
+        near = np.argpartition(-row, k - 1)[:k]
+        between = np.zeros((len(near), len(near)))
+        for share, counts in zip(self.shares, self.counts, strict=True):
+            between += share * pair_tanimoto(counts, near)
+        if self.descriptor_share > 0:
+            x = self._x[near]
+            squared = np.sum((x[:, None] - x[None]) ** 2, axis=2)
+            between += self.descriptor_share * np.exp(-0.5 * squared / self.length**2)
+        between[np.diag_indices_from(between)] += self.noise_ratio
+        explained = float(row[near] @ np.linalg.solve(between, row[near]))
+        return float(np.sqrt(self.variance * max(1.0 - explained, 0.0)))
 
     @cached_property
-    def _cholesky(self) -> Array:
-        k = tanimoto(self.counts, self.counts)
-        k[np.diag_indices_from(k)] += self.noise_ratio
-        return np.linalg.cholesky(k).astype(np.float64)
+    def _x(self) -> Array:
+        return self.descriptors.astype(np.float64)
+
+    def _in_unit(self, mean: Array, deviation: Array) -> Array:
+        """A deviation on the learnt scale in the endpoint's unit: half of the one-sigma range."""
+        if self.transform == "none":
+            return deviation
+        high, low = (inverse(self.transform, mean + sign * deviation) for sign in (1, -1))
+        return (high - low) / 2.0
+
+    def _descriptor_kernel(self, features: Features) -> Array:
+        # Rounded as the stored ones are: else the compounds' own matrix is not quite symmetric.
+        queries = self.scaling(features.descriptors).astype(np.float16).astype(np.float64)
+        own = np.sum(self._x**2, axis=1)
+        out = np.empty((len(queries), len(self)))
+        for i, query in enumerate(queries):  # one product per row: the same in any batch
+            squared = np.maximum(own + query @ query - 2.0 * (self._x @ query), 0.0)
+            out[i] = np.exp(-0.5 * squared / self.length**2)
+        return out
 
 
 def fit_tanimoto_kernel(
-    features: Features, values: Array, *, recipe: KernelRecipe
+    features: Features, values: Array, *, recipe: KernelRecipe, seed: int = 0
 ) -> TanimotoKernel:
-    """Fits on values of shape (n,); chooses the noise ratio by marginal likelihood."""
-    k = tanimoto(features.ecfp, features.ecfp)
-    eigenvalues, vectors = np.linalg.eigh(k)
-    eigenvalues = np.maximum(eigenvalues, 0.0)  # rounding may leave some just below zero
-    mean = float(values.mean())
-    projected = vectors.T @ (values - mean)
-    best: tuple[float, float, float] | None = None
-    for ratio in recipe.noise_ratios:
-        scale = eigenvalues + ratio
-        variance = float(np.mean(projected**2 / scale))
-        loss = 0.5 * (len(values) * np.log(max(variance, 1e-12)) + float(np.sum(np.log(scale))))
-        if best is None or loss < best[0]:
-            best = (loss, ratio, variance)
-    assert best is not None, "a recipe has at least one noise ratio"
-    _, ratio, variance = best
-    weights: Array = vectors @ (projected / (eigenvalues + ratio))
-    return TanimotoKernel(features.ecfp, weights, mean, variance, ratio)
+    """Fits on values of shape (n,), real numbers or 0/1.
+
+    Args:
+        features: n compounds.
+        values: Their values.
+        recipe: What to look at.
+        seed: Chooses the compounds of the likelihood, and the landmarks of a large table.
+    """
+    from threadpoolctl import threadpool_limits
+
+    # One thread, as everywhere: the sums of a matrix product depend on their number.
+    with threadpool_limits(limits=1):
+        return _fit(features, values, recipe, seed)
+
+
+def _fit(features: Features, values: Array, recipe: KernelRecipe, seed: int) -> TanimotoKernel:
+    rng = np.random.default_rng(seed)
+    learnt = forward(recipe.transform, values)
+    mean, scale = float(learnt.mean()), float(learnt.std()) or 1.0
+    scaling = _scaling(features.descriptors)
+    counts = tuple(sparse(getattr(features, name)) for name in recipe.fingerprints)
+    x = scaling(features.descriptors)
+    if not recipe.descriptors:
+        x = x[:, :0]
+    parameters = fit_parameters(counts, x.astype(np.float64), (learnt - mean) / scale, rng=rng)
+    used = np.flatnonzero(parameters.shares)
+    kept = np.arange(len(values))
+    if len(values) > recipe.max_compounds:
+        kept = np.sort(rng.permutation(len(values))[: recipe.max_compounds])
+    model = TanimotoKernel(
+        fingerprints=tuple(recipe.fingerprints[i] for i in used),
+        counts=tuple(counts[i].take(kept) for i in used),
+        shares=parameters.shares[used],
+        descriptors=x[kept],
+        scaling=scaling,
+        descriptor_share=parameters.descriptor_share,
+        length=parameters.length,
+        dual=np.zeros(len(kept)),
+        mean=mean,
+        variance=parameters.variance * scale**2,
+        noise_ratio=parameters.noise_ratio,
+        transform=recipe.transform,
+    )
+    return replace(model, dual=_solve(model, features, learnt - mean, kept, parameters))
+
+
+def _scaling(descriptors: NDArray[np.float32]) -> Scaling:
+    masked = np.ma.masked_invalid(descriptors.astype(np.float64))
+    mean, scale = masked.mean(axis=0).filled(0.0), masked.std(axis=0).filled(1.0)
+    scale[scale < 1e-6] = 1.0
+    return Scaling(mean.astype(np.float32), scale.astype(np.float32))
+
+
+def _solve(
+    model: TanimotoKernel,
+    features: Features,
+    residual: Array,
+    kept: NDArray[np.int64],
+    parameters: Parameters,
+) -> Array:
+    """Dual coefficients of the kept compounds, shape (m,), from all compounds."""
+    from scipy.linalg import cho_solve, cholesky, solve_triangular
+
+    noise = parameters.noise_ratio
+    k = model.kernel(features.take(kept))
+    if len(kept) == len(features):
+        k[np.diag_indices_from(k)] += noise
+        factor = cholesky(k, lower=True, overwrite_a=True, check_finite=False)
+        exact: Array = cho_solve((factor, True), residual, check_finite=False)
+        return exact
+    k[np.diag_indices_from(k)] += 1e-6
+    factor = cholesky(k, lower=True, overwrite_a=True, check_finite=False)
+    # With V = L^-1 K_mn: dual = L^-T (V V^T + noise)^-1 V y.
+    inner, right = noise * np.eye(len(kept)), np.zeros(len(kept))
+    for start in range(0, len(features), 4 * SLICE):
+        rows = np.arange(start, min(start + 4 * SLICE, len(features)))
+        v = solve_triangular(factor, model.kernel(features.take(rows)).T, lower=True)
+        inner += v @ v.T
+        right += v @ residual[rows]
+    found = cho_solve((cholesky(inner, lower=True, overwrite_a=True), True), right)
+    dual: Array = solve_triangular(factor, found, lower=True, trans="T")
+    return dual

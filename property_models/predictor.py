@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from property_models.calibration import ConformalIntervals
-from property_models.domain import nearest
+from property_models.difficulty import make_evidence
+from property_models.domain import N_NEIGHBOURS, nearest_k
 from property_models.endpoints import Endpoint, did_you_mean
-from property_models.ensemble import mean_score, member_scores
+from property_models.ensemble import combined, scores_and_deviations
 from property_models.errors import DataError, ModelFileError
 from property_models.features import Features, featurise
 from property_models.molecules import Molecule, standardise_all
@@ -26,6 +26,18 @@ Array = NDArray[np.float64]
 
 CHUNK = 512  # molecules featurised at once: bounds memory, does not change results
 
+# Columns of `predict_table` beside the value: `<endpoint>_<part>`.
+PARTS = (
+    "low",
+    "high",
+    "spread",
+    "in_domain",
+    "neighbour_inchikey",
+    "neighbour_similarity",
+    "neighbour_value",
+)
+_NUMBERS = ("value", "low", "high", "spread", "neighbour_similarity", "neighbour_value")
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -36,6 +48,8 @@ class Prediction:
             probability of the positive class (classification).
         low: Lower end of the 90 % interval (regression) or Venn-Abers p0 (classification).
         high: Upper end, or Venn-Abers p1.
+        spread: Standard deviation over the members' scores: how far they disagree. It is no
+            measure of the error by itself; the interval is.
         in_domain: bool, shape (n,); False where not predictable.
         neighbour_similarity: ECFP4 Tanimoto similarity to the nearest training compound.
         neighbour_value: Measured value of that compound.
@@ -46,11 +60,27 @@ class Prediction:
     value: Array
     low: Array
     high: Array
+    spread: Array
     in_domain: NDArray[np.bool_]
     neighbour_similarity: Array
     neighbour_value: Array
     neighbour_inchikey: list[str]
     reasons: list[str]
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training compound near to a molecule.
+
+    Attributes:
+        inchikey: First block of its InChIKey.
+        similarity: ECFP4 Tanimoto similarity.
+        value: Measured, in the endpoint's unit; 0 or 1 for classification.
+    """
+
+    inchikey: str
+    similarity: float
+    value: float
 
 
 class Predictor:
@@ -77,24 +107,44 @@ class Predictor:
         """
         return _predict_all({self.name: self}, smiles)[self.name]
 
+    def neighbours(self, smiles: Sequence[str], k: int = 3) -> list[list[Neighbour]]:
+        """The nearest training compounds of each molecule, with their measured values.
+
+        Args:
+            smiles: n molecules.
+            k: At most so many of each.
+
+        Returns:
+            Length n, nearest first; an empty list where the SMILES cannot be read.
+        """
+        reference = self.parts.reference
+        found: list[list[Neighbour]] = [[] for _ in smiles]
+        for start in range(0, len(smiles), CHUNK):
+            _, usable, features = _featurised(smiles[start : start + CHUNK])
+            rows, similarity = nearest_k(features.packed_bits, reference.bits, k)
+            for place, its_rows, its_similarity in zip(usable, rows, similarity, strict=True):
+                found[start + place] = [
+                    Neighbour(reference.inchikeys[row], float(s), float(reference.values[row]))
+                    for row, s in zip(its_rows, its_similarity, strict=True)
+                ]
+        return found
+
     def _predict_features(self, features: Features) -> dict[str, Any]:
-        parts = self.parts
-        rows, similarity = nearest(features.packed_bits, parts.reference.bits)
-        scores = member_scores(parts.members, features)
-        score = mean_score(scores, parts.weights, task=self.card.task)
-        if isinstance(parts.calibration, ConformalIntervals):
-            value = score
-            low, high = parts.calibration.interval(score, similarity)
-        else:
-            value, low, high = parts.calibration.probability(score)
+        parts, reference = self.parts, self.parts.reference
+        rows, similarity = nearest_k(features.packed_bits, reference.bits, N_NEIGHBOURS)
+        scores, deviations = scores_and_deviations(parts.members, features)
+        score, spread = combined(scores, parts.weights, task=self.card.task, deviations=deviations)
+        evidence = make_evidence(score, spread, rows, similarity, reference.errors)
+        calibrated = parts.calibration.apply(evidence)
         return {
-            "value": value,
-            "low": low,
-            "high": high,
-            "in_domain": similarity >= parts.reference.threshold,
-            "neighbour_similarity": similarity,
-            "neighbour_value": parts.reference.values[rows],
-            "neighbour_inchikey": [parts.reference.inchikeys[row] for row in rows],
+            "value": calibrated.value,
+            "low": calibrated.low,
+            "high": calibrated.high,
+            "spread": spread,
+            "in_domain": calibrated.in_domain,
+            "neighbour_similarity": evidence.similarity,
+            "neighbour_value": reference.values[rows[:, 0]],
+            "neighbour_inchikey": [reference.inchikeys[row] for row in rows[:, 0]],
         }
 
 
@@ -131,9 +181,9 @@ def predict_table(predictors: Mapping[str, Predictor], smiles: Sequence[str]) ->
     """Predicts several endpoints in one pass; features are computed once.
 
     Returns:
-        One row per input, in order. For each endpoint e: `e`, `e_low`, `e_high`, `e_in_domain`,
-        `e_neighbour_inchikey`, `e_neighbour_similarity`, `e_neighbour_value`; and `reason`,
-        '' where the row was predicted.
+        One row per input, in order. For each endpoint e: `e`, `e_low`, `e_high`, `e_spread`,
+        `e_in_domain`, `e_neighbour_inchikey`, `e_neighbour_similarity`, `e_neighbour_value`; and
+        `reason`, '' where the row was predicted.
     """
     import pandas as pd
 
@@ -141,14 +191,7 @@ def predict_table(predictors: Mapping[str, Predictor], smiles: Sequence[str]) ->
     reasons: list[str] = [""] * len(smiles)
     for name, prediction in _predict_all(predictors, smiles).items():
         columns[name] = prediction.value
-        for part in (
-            "low",
-            "high",
-            "in_domain",
-            "neighbour_inchikey",
-            "neighbour_similarity",
-            "neighbour_value",
-        ):
+        for part in PARTS:
             columns[f"{name}_{part}"] = getattr(prediction, part)
         reasons = prediction.reasons
     return pd.DataFrame({**columns, "reason": reasons}, index=range(len(smiles)))
@@ -159,15 +202,21 @@ def _predict_all(
 ) -> dict[str, Prediction]:
     pieces: dict[str, list[Prediction]] = {name: [] for name in predictors}
     for start in range(0, len(smiles), CHUNK):
-        molecules = standardise_all(smiles[start : start + CHUNK])
-        usable = np.array([i for i, m in enumerate(molecules) if m.mol is not None], np.int64)
-        features = featurise(
-            [m.mol for m in molecules if m.mol is not None], [molecules[i].smiles for i in usable]
-        )
+        molecules, usable, features = _featurised(smiles[start : start + CHUNK])
         for name, predictor in predictors.items():
             found = predictor._predict_features(features) if len(usable) else {}
             pieces[name].append(_placed(found, usable, molecules))
     return {name: _joined(parts) for name, parts in pieces.items()}
+
+
+def _featurised(
+    smiles: Sequence[str],
+) -> tuple[list[Molecule], NDArray[np.int64], Features]:
+    """Standardised molecules, the rows of those that can be predicted, and their features."""
+    molecules = standardise_all(smiles)
+    usable = np.array([i for i, m in enumerate(molecules) if m.mol is not None], np.int64)
+    mols = [molecule.mol for molecule in molecules if molecule.mol is not None]
+    return molecules, usable, featurise(mols, [molecules[i].smiles for i in usable])
 
 
 def _placed(
@@ -189,12 +238,8 @@ def _placed(
         for row, key in zip(usable, found["neighbour_inchikey"], strict=True):
             keys[row] = key
     return Prediction(
-        value=column("value"),
-        low=column("low"),
-        high=column("high"),
+        **{name: column(name) for name in _NUMBERS},
         in_domain=in_domain,
-        neighbour_similarity=column("neighbour_similarity"),
-        neighbour_value=column("neighbour_value"),
         neighbour_inchikey=keys,
         reasons=[molecule.reason for molecule in molecules],
     )

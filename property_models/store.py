@@ -1,10 +1,9 @@
 """A predictor's folder: card, arrays, trees, network. Nothing in it is ever unpickled.
 
-- card.json: what the predictor is, and the SHA-256 of every file beside it
-- reference.safetensors: reference index and calibration
-- trees.txt.gz: LightGBM's text form
-- kernel.safetensors: counts and dual coefficients
-- network.safetensors: weights of the message-passing network
+- card.json: what the predictor is, and the SHA-256 of every file that it computes with
+- card.html: the same to read
+- reference.safetensors: reference index, calibration, weights of the members
+- one file per member (`member_files.py`)
 """
 
 from __future__ import annotations
@@ -22,33 +21,38 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
-from property_models.calibration import ConformalIntervals, VennAbers
-from property_models.domain import ReferenceIndex
+from property_models.calibration import (
+    Calibration,
+    NormalisedIntervals,
+    SimilarityIntervals,
+    VennAbers,
+)
+from property_models.difficulty import Difficulty
+from property_models.domain import Domain, ReferenceIndex
 from property_models.endpoints import Direction, Endpoint, Task
 from property_models.errors import ModelFileError
 from property_models.features import DESCRIPTOR_NAMES, N_ECFP_COUNTS
-from property_models.kernel import KernelRecipe, TanimotoKernel
-from property_models.trees import BoostedTrees, TreesRecipe
+from property_models.member_files import (
+    is_member_file,
+    load_member,
+    member_bytes,
+    member_files,
+)
 
 if TYPE_CHECKING:
-    from property_models.ensemble import Member, MemberRecipe
-    from property_models.network import Network
+    from property_models.ensemble import Member
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 CARD_FILE = "card.json"
+PAGE_FILE = "card.html"
 REFERENCE_FILE = "reference.safetensors"
-MEMBER_FILES = {
-    "boosted_trees": "trees.txt.gz",
-    "tanimoto_kernel": "kernel.safetensors",
-    "network": "network.safetensors",
-}
 
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a predictor is, what it was trained on and how well it does; written as card.json.
+    """What a predictor is, what it learnt from and how well it does; in card.json and card.html.
 
     Attributes:
         endpoint: Name of the endpoint.
@@ -61,11 +65,13 @@ class ModelCard:
         licence: Terms of the weights.
         data: File, SHA-256, counts of rows read, merged, dropped and used.
         split: How the metrics were obtained.
-        metrics: Out-of-fold metrics with 95 % bootstrap intervals, and of the intervals.
+        metrics: Out-of-fold metrics by scaffold with 95 % bootstrap intervals, of the intervals
+            and the domain, by slice; those by cluster under 'cluster'.
         official_test: Result on a public test split beside a published one; {} without.
         calibration: Method and level, and what it was fitted on.
-        domain: Similarity threshold and how it was set.
-        members: Kind and hyper-parameters of each member.
+        domain: Thresholds of similarity and expected error, and how they were set.
+        members: Kind and hyper-parameters of each member, as configured.
+        weights: What each member's score counts in a prediction.
         seed: Seed of the training.
         features: Columns the trees expect; checked when loading.
         versions: Versions of this code and its libraries.
@@ -90,6 +96,7 @@ class ModelCard:
     calibration: Mapping[str, Any]
     domain: Mapping[str, Any]
     members: list[Mapping[str, Any]]
+    weights: list[float]
     seed: int
     features: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -102,11 +109,18 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Parts:
-    """What a predictor computes with."""
+    """What a predictor computes with.
+
+    Attributes:
+        members: Fitted on all compounds.
+        weights: What each member's score counts, not negative.
+        calibration: Fitted on out-of-fold scores.
+        reference: The training compounds.
+    """
 
     members: list[Member]
     weights: list[float]
-    calibration: ConformalIntervals | VennAbers
+    calibration: Calibration
     reference: ReferenceIndex
 
 
@@ -127,58 +141,49 @@ def feature_columns() -> dict[str, Any]:
 
 def save(folder: Path, card: ModelCard, parts: Parts) -> None:
     """Writes a predictor into a folder, the card last; `card.files` is filled in here."""
+    from property_models.card_page import card_page
+
     folder.mkdir(parents=True, exist_ok=True)
     blobs = {REFERENCE_FILE: save_arrays(_reference_arrays(parts))}
-    for member in parts.members:
-        blobs[MEMBER_FILES[member.kind]] = _member_bytes(member)
-    for stale in {CARD_FILE, REFERENCE_FILE, *MEMBER_FILES.values()} - set(blobs):
-        (folder / stale).unlink(missing_ok=True)
+    names = member_files([member.kind for member in parts.members])
+    blobs |= {n: member_bytes(m) for n, m in zip(names, parts.members, strict=True)}
+    for path in folder.iterdir():
+        if path.name == CARD_FILE or (is_member_file(path.name) and path.name not in blobs):
+            path.unlink()
     for name, blob in blobs.items():
         (folder / name).write_bytes(blob)
     hashes = {name: hashlib.sha256(blob).hexdigest() for name, blob in sorted(blobs.items())}
-    content = {**asdict(card), "files": hashes}
+    content = {**asdict(card), "files": hashes, "card_version": CARD_VERSION}
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / PAGE_FILE).write_text(card_page(card), encoding="utf-8")
     (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def _reference_arrays(parts: Parts) -> Arrays:
-    reference = parts.reference
+    reference, calibration = parts.reference, parts.calibration
     keys = "".join(key.ljust(14) for key in reference.inchikeys).encode("ascii")
     arrays: Arrays = {
         "bits": reference.bits,
         "inchikeys": np.frombuffer(keys, np.uint8).reshape(-1, 14),
         "values": reference.values,
+        "errors": reference.errors,
+        "member_weights": np.array(parts.weights, np.float64),
+        "domain": np.array([calibration.domain.min_similarity, calibration.domain.max_difficulty]),
     }
-    if isinstance(parts.calibration, ConformalIntervals):
-        arrays["edges"] = parts.calibration.edges
-        arrays["half_widths"] = parts.calibration.half_widths
+    intervals, difficulty = calibration.intervals, calibration.difficulty
+    if isinstance(intervals, NormalisedIntervals):
+        arrays["multiple"] = np.array([intervals.multiple])
+    elif isinstance(intervals, SimilarityIntervals):
+        arrays["edges"], arrays["half_widths"] = intervals.edges, intervals.half_widths
     else:
-        arrays["p0"], arrays["p1"] = parts.calibration.p0, parts.calibration.p1
-    return arrays
-
-
-def _member_bytes(member: Member) -> bytes:
-    if isinstance(member, BoostedTrees):
-        return member.to_bytes()
-    if isinstance(member, TanimotoKernel):
-        rows, columns = np.nonzero(member.counts)
-        starts = np.searchsorted(rows, np.arange(len(member.counts) + 1))
-        return save_arrays(
-            {
-                "starts": starts.astype(np.int64),
-                "columns": columns.astype(np.uint16),
-                "counts": member.counts[rows, columns],
-                "weights": member.weights,
-                "scalars": np.array([member.mean, member.variance, member.noise_ratio]),
-            }
+        arrays["p0"], arrays["p1"] = intervals.p0, intervals.p1
+    if difficulty is not None:
+        for name in ("centre", "scale", "slopes"):
+            arrays[f"difficulty_{name}"] = getattr(difficulty, name)
+        arrays["difficulty_scalars"] = np.array(
+            [difficulty.intercept, difficulty.unit, difficulty.middle]
         )
-    state = {
-        name: tensor.detach().cpu().float().numpy()
-        if tensor.is_floating_point()
-        else tensor.cpu().numpy()
-        for name, tensor in member.module.state_dict().items()
-    }
-    return save_arrays({**state, "scalars": np.array([member.mean, member.scale])})
+    return arrays
 
 
 # -- load -----------------------------------------------------------------------------------
@@ -201,9 +206,17 @@ def load(folder: Path) -> tuple[ModelCard, Parts]:
     blobs = {name: _read_checked(folder / name, digest) for name, digest in card.files.items()}
     try:
         arrays = load_arrays(blobs[REFERENCE_FILE])
-        members = [_load_member(entry, blobs, card.task) for entry in card.members]
-        weights = [float(entry["weight"]) for entry in card.members]
-        parts = Parts(members, weights, _calibration(arrays), _reference(arrays, card))
+        names = member_files([entry["kind"] for entry in card.members])
+        members = [
+            load_member(entry, blobs[name], card.task)
+            for name, entry in zip(names, card.members, strict=True)
+        ]
+        if card.card_version == 1:
+            _as_version_2(arrays, card)
+        weights = [float(weight) for weight in arrays["member_weights"]]
+        if len(weights) != len(members):
+            raise ValueError(f"{len(weights)} weights for {len(members)} members")
+        parts = Parts(members, weights, _calibration(arrays), _reference(arrays))
     except (KeyError, ValueError, TypeError, OSError, RuntimeError, SafetensorError) as error:
         raise ModelFileError(
             f"{folder}: the predictor's files do not fit its card ({error}); {_CURE}"
@@ -224,14 +237,23 @@ def read_card(folder: Path) -> ModelCard:
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
         version = content.get("card_version")
-        if version != CARD_VERSION:
-            raise ValueError(f"card_version is {version!r}, this version reads {CARD_VERSION}")
+        if version not in (1, CARD_VERSION):
+            raise ValueError(f"card_version is {version!r}, this version reads 1 to {CARD_VERSION}")
+        if version == 1:
+            content["weights"] = [float(entry["weight"]) for entry in content["members"]]
         known = {field.name for field in fields(ModelCard)}
         if set(content) != known:
             raise ValueError(f"keys missing or unknown: {sorted(set(content) ^ known)}")
-    except (ValueError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise ModelFileError(f"{path}: not a readable model card ({error}); {_CURE}") from error
     return ModelCard(**content)
+
+
+def _as_version_2(arrays: Arrays, card: ModelCard) -> None:
+    """Adds what version 1 kept on its card or did not know: errors and their expectation."""
+    arrays["member_weights"] = np.array(card.weights)
+    arrays["domain"] = np.array([float(card.domain["similarity_threshold"]), np.inf])
+    arrays["errors"] = np.full(len(arrays["values"]), np.nan, np.float32)
 
 
 def _read_checked(path: Path, digest: str) -> bytes:
@@ -243,52 +265,25 @@ def _read_checked(path: Path, digest: str) -> bytes:
     return blob
 
 
-def _reference(arrays: Arrays, card: ModelCard) -> ReferenceIndex:
+def _reference(arrays: Arrays) -> ReferenceIndex:
     keys = [bytes(row).decode("ascii").strip() for row in arrays["inchikeys"]]
-    threshold = float(card.domain["similarity_threshold"])
-    return ReferenceIndex(arrays["bits"], keys, arrays["values"], threshold)
+    return ReferenceIndex(arrays["bits"], keys, arrays["values"], arrays["errors"])
 
 
-def _calibration(arrays: Arrays) -> ConformalIntervals | VennAbers:
-    if "edges" in arrays:
-        return ConformalIntervals(arrays["edges"], arrays["half_widths"])
-    return VennAbers(arrays["p0"], arrays["p1"])
-
-
-def _load_member(entry: Mapping[str, Any], blobs: Mapping[str, bytes], task: Task) -> Member:
-    kind = entry["kind"]
-    blob = blobs[MEMBER_FILES[kind]]
-    if kind == "boosted_trees":
-        return BoostedTrees.from_bytes(blob)
-    arrays = load_arrays(blob)
-    if kind == "tanimoto_kernel":
-        counts = np.zeros((len(arrays["starts"]) - 1, N_ECFP_COUNTS), np.uint8)
-        rows = np.repeat(np.arange(len(counts)), np.diff(arrays["starts"]))
-        counts[rows, arrays["columns"]] = arrays["counts"]
-        mean, variance, noise_ratio = map(float, arrays["scalars"])
-        return TanimotoKernel(counts, arrays["weights"], mean, variance, noise_ratio)
-    return _load_network(entry, arrays, task)
-
-
-def _load_network(entry: Mapping[str, Any], arrays: Arrays, task: Task) -> Network:
-    import torch
-
-    from property_models.network import MessagePassing, Network, NetworkRecipe
-
-    recipe = NetworkRecipe(**{k: v for k, v in entry.items() if k != "kind"})
-    mean, scale = map(float, arrays.pop("scalars"))
-    module = MessagePassing(recipe.n_layers, recipe.n_channels, recipe.dropout)
-    module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-    return Network(module, task, mean, scale, recipe)
-
-
-def recipe_kind(recipe: MemberRecipe) -> str:
-    """The name of a recipe's member kind, as in configs and cards."""
-    if isinstance(recipe, TreesRecipe):
-        return "boosted_trees"
-    return "tanimoto_kernel" if isinstance(recipe, KernelRecipe) else "network"
-
-
-def recipe_entry(recipe: MemberRecipe) -> dict[str, Any]:
-    """A recipe as a card's `members` entry."""
-    return {"kind": recipe_kind(recipe), **asdict(recipe)}
+def _calibration(arrays: Arrays) -> Calibration:
+    intervals: NormalisedIntervals | SimilarityIntervals | VennAbers
+    if "multiple" in arrays:
+        intervals = NormalisedIntervals(float(arrays["multiple"][0]))
+    elif "edges" in arrays:  # card version 1
+        intervals = SimilarityIntervals(arrays["edges"], arrays["half_widths"])
+    else:
+        intervals = VennAbers(arrays["p0"], arrays["p1"])
+    difficulty = None
+    if "difficulty_scalars" in arrays:
+        difficulty = Difficulty(
+            arrays["difficulty_centre"],
+            arrays["difficulty_scale"],
+            arrays["difficulty_slopes"],
+            *map(float, arrays["difficulty_scalars"]),
+        )
+    return Calibration(intervals, difficulty, Domain(*map(float, arrays["domain"])))

@@ -32,7 +32,8 @@ LAYERS = {
     "report": [*_STORE, "objectives"],
     "campaign": [*_PARTS, "search", "report"],
     "doctor": [*_PARTS, "search", "training", "campaign", "report"],
-    "cli": [*_PARTS, "search", "training", "campaign", "report", "doctor"],
+    "explaining": _PARTS,
+    "cli": [*_PARTS, "search", "training", "campaign", "report", "doctor", "explaining"],
 }
 
 
@@ -130,7 +131,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 def test_ray_mlflow_deepchem_and_torch_stay_in_their_places() -> None:
     assert all(layer_of(m) in ("runtime", "training") for m in importers("ray"))
     assert importers("mlflow") <= {"molgen.runtime.tracking"}
-    assert importers("deepchem") == {"property_models.datasets"}
+    assert importers("deepchem") == {"property_models.splits"}
     assert not any(m.startswith("molgen.report") for m in importers("torch"))
     assert "molgen.runtime.tracking" in importers("mlflow")
     assert "molgen.runtime.ray_executor" in importers("ray")

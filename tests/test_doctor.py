@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 
 from molgen import objectives
-from molgen.doctor import data_lines, doctor_lines, find_data
-from molgen.errors import ConfigError, DataError
+from molgen.doctor import data_lines, doctor_lines, fetch_data
+from molgen.errors import DataError
 from molgen.generator.weights import SHIPPED_PRIOR
 from molgen.objectives import SHIPPED_PREDICTORS
-from property_models import ENDPOINTS
-from property_models.datasets import DATA_VARIABLE, DATASETS
+from property_models import errors
+from property_models.datasets import CACHE_VARIABLE, DATA_VARIABLE
+from property_models.predictor import available
+from property_models.sources import DATASETS
 from tests.commands import complaint, molgen
 
 FXA_FILE = "efficacy/moleculeace_27targets.parquet"
@@ -26,6 +28,7 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In an empty folder, without data."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -59,9 +62,10 @@ def test_a_whole_installation_misses_nothing_but_the_data() -> None:
     assert re.search(
         r"prior: .* weights, [\d,]+ molecules seen in training, sha256 \w{12}$", text, re.M
     )
-    for name, endpoint in ENDPOINTS.items():
-        metric = "rmse" if endpoint.task == "regression" else "auroc"
-        assert re.search(rf"✔ predictor {name}: {metric} \d\.\d+ .*, [\d,]+ compounds, \d", text)
+    for name in available(SHIPPED_PREDICTORS):
+        assert re.search(
+            rf"✔ predictor {name}: (rmse|auroc) \d\.\d+ .*, [\d,]+ compounds, \d", text
+        )
 
 
 @pytest.mark.skipif(not SHIPPED, reason="the shipped weights are not there")
@@ -92,32 +96,46 @@ def test_a_place_where_runs_cannot_go_is_told(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------ data
 
 
-def test_every_data_set_is_listed_with_its_terms(data: Path) -> None:
+def test_every_table_is_listed_with_its_terms(data: Path) -> None:
     lines = data_lines()
-    for name in [*DATASETS, "chembl_structures"]:
-        (number,) = [i for i, line in enumerate(lines) if f" {name}: " in line]
-        assert lines[number].startswith("✔" if name == "moleculeace_fxa_ki" else "✗")
+    for source in DATASETS.values():
+        (number,) = [i for i, line in enumerate(lines) if f" {Path(source.file).stem}: " in line]
+        assert lines[number].startswith("✔" if source.file == FXA_FILE else "✗")
         assert "original: https://" in lines[number + 1]
         assert len(lines[number + 2].partition("licence: ")[2]) > 10
+    assert any("chembl_structures" in line for line in lines)
     assert str(data) in lines[-1]
 
 
-def test_fetching_gives_the_file_or_says_where_it_comes_from(data: Path) -> None:
-    assert find_data("moleculeace_fxa_ki") == data / FXA_FILE
-    with pytest.raises(DataError) as caught:
-        find_data("herg_karim")
-    for piece in (
-        "https://tdcommons.ai", "wnsgkchoi/ADMET", "CC BY 4.0", DATA_VARIABLE,
-        "property/tdc_extra.parquet", "task with 'herg_karim'",
-        "molgen train-predictor configs/predictors/herg_block.yaml data.file=",
-    ):  # fmt: skip
-        assert piece in str(caught.value)
+def test_fetching_gives_the_file_that_is_at_hand(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("moleculeace_fxa_ki", "fxa_pki", "moleculeace_27targets"):
+        assert fetch_data(name) == data / FXA_FILE
+    assert "CC BY-SA 3.0" in capsys.readouterr().out
+
+
+def test_what_cannot_be_fetched_says_where_it_comes_from() -> None:
+    with pytest.raises(DataError, match="ETHmodlab/BIMODAL"):
+        fetch_data("chembl_structures")
+    with pytest.raises(errors.DataError, match="wenhao-gao/mol_opt"):
+        fetch_data("seh_pic50")
 
 
 def test_a_mistyped_data_set_is_a_users_fault() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'herg_karim'"):
-        find_data("herg_karin")
+    with pytest.raises(errors.DataError, match="did you mean 'herg_karim'"):
+        fetch_data("herg_karin")
     assert "unknown data set 'x'" in complaint(molgen("data", "fetch", "x"))
-    outcome = molgen("data", "fetch", "ames")
-    assert outcome.code == 2 and outcome.err.startswith("error: ames is not at hand")
     assert molgen("data", "list").code == 0
+
+
+def test_a_report_on_a_table_is_one_page(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("structure,ic50\nCCO,>100\nCCN,20\nc1ccccc1,5\n")
+    outcome = molgen(
+        "data", "report", "mine.csv", "-o", "report.html", "--smiles-column", "structure",
+        "--value-column", "ic50", "--unit", "nM", "--negative-log",
+    )  # fmt: skip
+    assert outcome.code == 0 and outcome.out.startswith("3 compounds in report.html")
+    assert "-log10(mol/L)" in (tmp_path / "report.html").read_text()
+    outcome = molgen("data", "report", "ames", "-o", "report.html")
+    assert outcome.code == 2 and "molgen data fetch ames" in outcome.err

@@ -19,7 +19,8 @@ from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 from sklearn.ensemble import ExtraTreesRegressor
 
-from property_models.datasets import Table, clean, read_dataset
+from property_models.cleaning import clean
+from property_models.datasets import Table, read_dataset
 from property_models.evaluate import bootstrap_intervals, metrics
 from property_models.molecules import scaffold, standardise_all
 

@@ -12,6 +12,7 @@ the distinct; all without stereochemistry. The other measures are of all valid o
 References (MOLGEN_DATA):
 - `chembl`: 10,000 molecules of the `test` split of generator/chembl_union_flat.parquet, drawn with
   seed 20261124 (the same as in experiments/generator). Training rows: configs/prior_chembl.yaml.
+- `chembl-valid`: as many of the `valid` split, for choices.
 - `zinc`: the 24,445 `valid` rows of generator/zinc250k.parquet, stereochemistry removed, distinct.
   MoFlow, GDSS and later graph models take a random tenth of ZINC250k of about that size as their
   test set, so the size of the reference is theirs. `zinc-test`: the 5,000 `test` rows.
@@ -80,13 +81,14 @@ def read_sets(name: str) -> Sets:
     folder = os.environ.get("MOLGEN_DATA")
     if not folder:
         sys.exit("MOLGEN_DATA must name the data folder")
-    if name == "chembl":
+    if name.startswith("chembl"):
         table = pd.read_parquet(Path(folder) / "generator/chembl_union_flat.parquet")
         config = Path(__file__).parents[2] / "configs/prior_chembl.yaml"
         data = yaml.safe_load(config.read_text())["data"]
         train = table.query(data["rows"])
         train = train[train["n_heavy"] <= data["max_heavy_atoms"]]
-        test = list(table[table["split"] == "test"]["smiles"])
+        part = "valid" if name == "chembl-valid" else "test"
+        test = list(table[table["split"] == part]["smiles"])
         chosen = np.random.default_rng(SEED).choice(len(test), 10_000, replace=False)
         return Sets(name, [test[i] for i in chosen], list(train["smiles"]))
     table = pd.read_parquet(Path(folder) / "generator/zinc250k.parquet")
@@ -299,7 +301,9 @@ def sample_weights(weights: Path, n: int, seed: int, max_heavy_atoms: int, out: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("inputs", type=Path, nargs="+", help=".smi files or weights")
-    parser.add_argument("--reference", choices=["chembl", "zinc", "zinc-test"], default="chembl")
+    parser.add_argument(
+        "--reference", choices=["chembl", "chembl-valid", "zinc", "zinc-test"], default="chembl"
+    )
     parser.add_argument("--only-fcd", action="store_true", help="print the FCD and end")
     parser.add_argument("-n", type=int, default=10_000, help="lines to read, molecules to draw")
     parser.add_argument("--seed", type=int, default=SEED, help="of drawing from weights")

@@ -120,9 +120,18 @@ class PredictorComponent(_Component):
     type: Literal["predictor"]
     endpoint: str = Field(description="name of a predictor folder")
     folder: str | None = Field(None, description="folder of predictors; default: the shipped ones")
+    trained_by: str | None = Field(
+        None, description="predictor config that makes it, in `folder`, where it is not there yet"
+    )
     out_of_domain_factor: float = Field(
         1.0, gt=0, le=1, description="multiplies the desirability of out-of-domain molecules"
     )
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> PredictorComponent:
+        if self.trained_by is not None and self.folder is None:
+            raise ValueError("trained_by needs `folder`, where the predictor is to be kept")
+        return self
 
 
 class DescriptorComponent(_Component):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from molgen.config.base import Section
 
 if TYPE_CHECKING:
     from property_models.endpoints import Endpoint
+
+
+Transform = Literal["none", "log10", "logit_percent"]
+SISTERS = "sisters"
 
 
 class EndpointConfig(Section):
@@ -26,13 +30,29 @@ class EndpointConfig(Section):
 
 
 class DataConfig(Section):
-    """The table: a known `dataset`, or a `file` (.csv or .parquet) with the columns named here."""
+    """The table: a known `dataset`, or a `file` (.csv or .parquet) with the columns named here.
+
+    Signs of bounds ('>10000', '<0.5', '~3') may stand in the value column or in a column of
+    their own. `unit` or `unit_column` with `transform: neg_log10_molar` turns concentrations
+    into -log10(mol/L). The last four fields say how several values of one structure become one;
+    `conflict_limit` is in the endpoint's unit (null: one log unit after that transform, else
+    none).
+    """
 
     dataset: str | None = None
     file: Path | None = None
     smiles_column: str = "smiles"
     value_column: str = "value"
     licence: str = "not stated"
+    unit: str = ""
+    unit_column: str = ""
+    relation_column: str = ""
+    year_column: str = ""
+    assay_column: str = ""
+    transform: Literal["none", "neg_log10_molar"] = "none"
+    conflict_limit: float | None = Field(default=None, gt=0)
+    conflicts: Literal["drop", "keep"] = "drop"
+    censored: Literal["bound", "drop"] = "bound"
 
     @model_validator(mode="after")
     def _one_source(self) -> DataConfig:
@@ -52,64 +72,94 @@ class TreesConfig(Section):
     column_share: float = Field(default=0.15, gt=0, le=1)
     row_share: float = Field(default=0.8, gt=0, le=1)
     l2: float = Field(default=1.0, ge=0)
+    loss: Literal["mse", "mae", "huber"] = "mse"
+    n_seeds: int = Field(default=1, ge=1)
+    transform: Transform = "none"
+    weight: float = Field(default=1.0, gt=0)
+
+
+class ForestConfig(Section):
+    """Random forest (LightGBM) on the same columns; at its best on a few hundred compounds."""
+
+    kind: Literal["random_forest"]
+    n_trees: int = Field(default=200, ge=1)
+    n_leaves: int = Field(default=256, ge=2)
+    min_compounds_per_leaf: int = Field(default=1, ge=1)
+    column_share: float = Field(default=0.1, gt=0, le=1)
+    row_share: float = Field(default=0.7, gt=0, lt=1)
+    transform: Transform = "none"
     weight: float = Field(default=1.0, gt=0)
 
 
 class KernelConfig(Section):
-    """Gaussian process on count-Tanimoto similarity; memory grows with compounds squared."""
+    """Gaussian process on Tanimoto kernels of several fingerprints and on descriptors.
+
+    Memory grows with the square of `max_compounds`; larger tables are fitted through landmarks.
+    """
 
     kind: Literal["tanimoto_kernel"]
-    noise_ratios: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        default=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0), min_length=1
+    fingerprints: tuple[Literal["ecfp", "fcfp", "atom_pairs", "torsions"], ...] = Field(
+        default=("ecfp", "fcfp", "atom_pairs", "torsions"), min_length=1
     )
+    descriptors: bool = True
+    max_compounds: int = Field(default=4000, ge=50)
+    transform: Transform = "none"
     weight: float = Field(default=1.0, gt=0)
 
 
 class NetworkConfig(Section):
-    """Message-passing network on molecular graphs (PyG)."""
+    """Message-passing networks on molecular graphs (PyG); `min_steps` is for small tables."""
 
     kind: Literal["network"]
     n_layers: int = Field(default=3, ge=1)
     n_channels: int = Field(default=128, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     n_epochs: int = Field(default=15, ge=1)
+    min_steps: int = Field(default=0, ge=0)
     batch_size: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
+    fingerprints: bool = False
+    n_members: int = Field(default=1, ge=1)
+    transform: Transform = "none"
     weight: float = Field(default=1.0, gt=0)
 
 
-MemberConfig = Annotated[TreesConfig | KernelConfig | NetworkConfig, Field(discriminator="kind")]
+MemberConfig = Annotated[
+    TreesConfig | ForestConfig | KernelConfig | NetworkConfig, Field(discriminator="kind")
+]
 
 
 class PredictorConfig(Section):
     """The whole file. `endpoint` is a catalogue name, or describes one of the user's own.
 
-    A member's `weight` is its share in the mean of all members' scores.
+    With `weights: stacked` the members' shares in the score are learnt on their out-of-fold
+    scores, minimising `loss`; with `weights: fixed` each member's `weight` counts. Networks
+    learn the `auxiliary` endpoints as well (names of the catalogue, or [sisters] for the
+    endpoint's own panel); `strict` leaves compounds that are held out of the endpoint out of
+    them. `cluster_split` adds a second, harder cross-validation to the card. Folds run in
+    `n_processes` where the table is large enough to gain from it; the result is the same.
     """
 
     schema_version: Literal[1] = 1
     endpoint: str | EndpointConfig
     data: DataConfig | None = None
     members: tuple[MemberConfig, ...] = Field(min_length=1)
+    weights: Literal["stacked", "fixed"] = "stacked"
+    loss: Literal["mse", "mae"] = "mse"
+    auxiliary: tuple[str, ...] = ()
+    strict: bool = True
     folds: int = Field(default=5, ge=2)
+    cluster_split: bool = True
     official_test: bool = False
+    n_processes: int = Field(default=2, ge=1)
     seed: int = Field(default=0, ge=0)
-
-    @field_validator("members")
-    @classmethod
-    def _each_kind_once(cls, members: tuple[Any, ...]) -> tuple[Any, ...]:
-        kinds = [member.kind for member in members]
-        repeated = {kind for kind in kinds if kinds.count(kind) > 1}
-        if repeated:
-            raise ValueError(f"each kind may be used once; repeated: {', '.join(sorted(repeated))}")
-        return members
 
     @model_validator(mode="after")
     def _names_are_known(self) -> PredictorConfig:
-        from property_models.datasets import find_source
         from property_models.endpoints import endpoint
         from property_models.errors import DataError
+        from property_models.sources import find_source
 
         try:
             if isinstance(self.endpoint, str):
@@ -118,6 +168,7 @@ class PredictorConfig(Section):
                 raise ValueError(f"endpoint {self.endpoint.name!r} needs `data`")
             if self.data is not None and self.data.dataset is not None:
                 find_source(self.data.dataset)
+            self.resolved_auxiliary()
         except DataError as error:  # pydantic collects ValueErrors with their place in the file
             raise ValueError(str(error)) from error
         return self
@@ -129,3 +180,16 @@ class PredictorConfig(Section):
         if isinstance(self.endpoint, str):
             return endpoint(self.endpoint)
         return Endpoint(**self.endpoint.model_dump())
+
+    def resolved_auxiliary(self) -> tuple[str, ...]:
+        """Names of the sister endpoints; `sisters` stands for the endpoint's own panel.
+
+        Raises:
+            DataError: A name is not in the catalogue.
+        """
+        from property_models.endpoints import endpoint, sisters
+
+        if self.auxiliary != (SISTERS,):
+            return tuple(endpoint(name).name for name in self.auxiliary)
+        name = self.resolved_endpoint().name
+        return tuple(sister.name for sister in sisters(name))

@@ -11,7 +11,7 @@ P rows at which something is predicted.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -257,13 +257,20 @@ class GraphTransformer(nn.Module):
         scores_BTN = scores_BTN + self.pointer_code(query_BTD).float().gather(2, code_BTN)
         return scores_BTN.masked_fill(allowed_BTN == 0, float("-inf"))
 
-    def log_prob(self, tokens: Tokens, goals: Goals) -> tuple[Tensor, Tensor]:
+    def log_prob(
+        self, tokens: Tokens, goals: Goals, *, forward: Callable[[Tokens], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Log-probability of each recorded step, in nats.
+
+        Args:
+            tokens: as for `forward`.
+            goals: what is to be predicted.
+            forward: does what `self.forward` does, compiled for instance.
 
         Returns:
             Of the actions and of the pointers, (B, T) each; 0 where nothing is predicted.
         """
-        h_BTD = self.forward(tokens)
+        h_BTD = (forward or self.forward)(tokens)
         predicted = goals.action_BT >= 0
         action_P = goals.action_BT[predicted]
         logits = self.action_logits(h_BTD[predicted], goals.allowed_BT7[predicted])

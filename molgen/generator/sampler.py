@@ -48,7 +48,8 @@ class SamplingOptions:
 
     Attributes:
         temperature: below 1 the likely gets likelier.
-        min_atoms: heavy atoms below which a molecule is not finished while more fits.
+        min_atoms: heavy atoms below which a molecule is not finished while more fits. 4 is the
+            smallest size that the shipped prior was trained on.
         max_atoms: heavy atoms at most.
         top_p: below 1, each choice is made among the likeliest that together reach this share.
         elements: symbols of the elements that may be added; empty: all that the generator knows.
@@ -59,7 +60,7 @@ class SamplingOptions:
     """
 
     temperature: float = 1.0
-    min_atoms: int = 1
+    min_atoms: int = 4
     max_atoms: int = 45
     top_p: float = 1.0
     elements: tuple[str, ...] = ()

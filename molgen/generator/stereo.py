@@ -11,20 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rdkit import Chem
-from rdkit.Chem import EnumerateStereoisomers
 
 from molgen.errors import ConfigError
-from molgen.graphs.decoding import canonical_smiles
 
 if TYPE_CHECKING:
     from molgen.generator.prompts import Prompt
 
-MAX_ISOMERS = 16
 _SMALLEST_STEREO_RING = 8  # in smaller rings a double bond is cis and RDKit gives it no mark
-_enumeration: Any = EnumerateStereoisomers  # RDKit's module has no types
 
 _CW, _CCW = Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TETRAHEDRAL_CCW
 _CIS, _TRANS = Chem.BondStereo.STEREOCIS, Chem.BondStereo.STEREOTRANS
@@ -236,33 +232,3 @@ def _is_even(permutation: list[int]) -> bool:
     n = len(permutation)
     swaps = sum(permutation[i] > permutation[j] for i in range(n) for j in range(i + 1, n))
     return swaps % 2 == 0
-
-
-def open_stereo(mol: Chem.Mol) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """(atoms, bonds): indices of tetrahedral centres and double bonds left undetermined."""
-    atoms, bonds = [], []
-    for element in Chem.FindPotentialStereo(Chem.Mol(mol)):
-        if element.specified != Chem.StereoSpecified.Specified:
-            if element.type == Chem.StereoType.Atom_Tetrahedral:
-                atoms.append(int(element.centeredOn))
-            elif element.type == Chem.StereoType.Bond_Double:
-                bonds.append(int(element.centeredOn))
-    return tuple(atoms), tuple(bonds)
-
-
-def stereoisomers(smiles: str, limit: int = MAX_ISOMERS) -> list[str]:
-    """Isomers of a molecule whose open centres and double bonds are settled in every way.
-
-    Args:
-        smiles: a valid molecule; what it settles stays as it is.
-        limit: isomers at most, 0: all.
-
-    Returns:
-        Distinct canonical SMILES, sorted; the molecule alone where nothing is open.
-    """
-    mol = Chem.MolFromSmiles(smiles)
-    options = _enumeration.StereoEnumerationOptions(
-        onlyUnassigned=True, unique=True, maxIsomers=limit, rand=0
-    )
-    found = _enumeration.EnumerateStereoisomers(mol, options=options)
-    return sorted({canonical_smiles(isomer) for isomer in found})

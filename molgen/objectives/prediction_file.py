@@ -90,7 +90,7 @@ def predict_file(
         _writing(output) as write,
         _progress() as advance,
     ):
-        predictors = _predictors(folder, endpoints)
+        predictors = open_predictors(folder, endpoints)
         for chunk in chunks:
             found = _predict(chunk, predictors)
             write(found)
@@ -100,7 +100,19 @@ def predict_file(
     return n_rows, n_failed
 
 
-def _predictors(folder: Path | None, endpoints: Sequence[str]) -> dict[str, Predictor]:
+def read_structures(table: str, *, smiles_column: str = "smiles", n_max: int) -> list[str]:
+    """SMILES of a file's first rows, '' where a row cannot be read; the kinds of `predict_file`."""
+    with contextlib.closing(_read(table, smiles_column)) as chunks:
+        found = (
+            "" if reason else str(smiles)
+            for chunk in chunks
+            for smiles, reason in zip(chunk.smiles, chunk.reasons, strict=True)
+        )
+        return list(islice(found, n_max))
+
+
+def open_predictors(folder: Path | None, endpoints: Sequence[str]) -> dict[str, Predictor]:
+    """The named predictors, or all of the folder; None is the folder of the shipped ones."""
     from property_models import load_predictors
     from property_models.predictor import available
 

@@ -21,9 +21,9 @@ from molgen.config.objective import (
     PredictorComponent,
     component_name,
 )
+from molgen.graphs.open_stereo import OpenStereo, open_stereo
 from molgen.report.charts import strip, value_axis
 from molgen.report.depiction import alert_atoms, draw
-from molgen.report.stereo import OpenStereo, open_stereo
 from molgen.report.wording import describe, is_number, listed, number
 
 _FLOOR = 1e-3  # desirabilities below count as this when losses are compared: log(0) has no size

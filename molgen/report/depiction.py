@@ -21,7 +21,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 from rdkit.Geometry import Point3D
 
-from molgen.report.stereo import open_elements
+from molgen.graphs.open_stereo import open_elements
 
 # Element colours that can be read on light and on dark paper. Black stands for the text colour of
 # the page and is replaced after drawing.

@@ -10,9 +10,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from molgen.graphs.open_stereo import MAX_ISOMERS
 from molgen.report.cards import Card
 from molgen.report.record import RunRecord
-from molgen.report.stereo import MAX_ISOMERS
 from molgen.report.summary import (
     funnel,
     learning,

@@ -30,6 +30,7 @@ _PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED
 _MAX_PARAMS = 100  # in one request, by MLflow's limits; a value has at most 6,000 characters
 _MAX_METRICS = 1000
 _MAX_VALUE_LENGTH = 6000
+_MODEL_FOLDER = "model"  # among a run's artifacts
 
 
 def default_uri(runs_dir: Path) -> str:
@@ -96,6 +97,48 @@ class Tracker:
     def artifact(self, path: Path) -> None:
         """Copy a file to the run's artifacts."""
         self._send(lambda client: client.log_artifact(self.run_id, str(path)))
+
+    def register(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        metric: str,
+        value: float,
+        higher_is_better: bool,
+        data_sha256: str,
+    ) -> None:
+        """Copy a folder to the run's artifacts and make it a new version of a registered model.
+
+        The version gets the alias `champion` where there is none yet, or where it is not worse
+        than the champion by the same metric on the same data; else `candidate`: numbers of
+        different data do not compare, so a person decides by moving the alias. Nothing is
+        pickled: the version's source is the folder as it is.
+
+        Args:
+            name: of the registered model.
+            folder: what is registered.
+            metric: by which versions are compared.
+            value: of this version.
+            higher_is_better: direction of the metric.
+            data_sha256: of the table it was trained on.
+        """
+        tags = {"metric": metric, "value": repr(float(value)), "data_sha256": data_sha256}
+
+        def send(client: MlflowClient) -> None:
+            client.log_artifacts(self.run_id, str(folder), _MODEL_FOLDER)
+            if not client.search_registered_models(filter_string=f"name = '{name}'"):
+                client.create_registered_model(name)
+            artifacts = client.get_run(self.run_id).info.artifact_uri
+            version = client.create_model_version(
+                name, f"{artifacts}/{_MODEL_FOLDER}", self.run_id, tags=tags
+            )
+            champion = _champion(client, name)
+            wins = champion is None or _not_worse(tags, champion, higher_is_better)
+            alias = "champion" if wins else "candidate"
+            client.set_registered_model_alias(name, alias, version.version)
+
+        self._send(send)
 
     def end(self, status: RunStatus) -> None:
         """End the run; what still waits gets one last try."""
@@ -204,6 +247,27 @@ class _NoTracker:
 def no_tracker() -> _NoTracker:
     """A tracker that does nothing."""
     return _NoTracker()
+
+
+def _champion(client: MlflowClient, name: str) -> Mapping[str, str] | None:
+    """Tags of the version that bears the alias, or None."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tags: Mapping[str, str] = client.get_model_version_by_alias(name, "champion").tags
+    except MlflowException as error:
+        if error.error_code in _PASSING:
+            raise
+        return None
+    return tags
+
+
+def _not_worse(new: Mapping[str, str], old: Mapping[str, str], higher_is_better: bool) -> bool:
+    """Whether a version is known to be at least as good as another; tags of `register`."""
+    if any(new[key] != old.get(key) for key in ("metric", "data_sha256")):
+        return False
+    mine, others = float(new["value"]), float(old["value"])
+    return mine >= others if higher_is_better else mine <= others
 
 
 def _reason(error: Exception) -> str:

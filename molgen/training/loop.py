@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,6 +61,7 @@ class Optimisation:
     weight_decay: float
     prompt_share: float
     bfloat16: bool
+    compile: bool
     n_threads: int
     n_workers: int
     checkpoint_every_s: float
@@ -162,6 +164,11 @@ class Run:
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
         self._restore()
+        self._log_prob = network.log_prob
+        if self.options.compile:
+            # The rest of a pass has shapes that depend on the data, which the compiler cannot take.
+            forward = torch.compile(network.forward, dynamic=True)
+            self._log_prob = partial(network.log_prob, forward=forward)
 
     def train(
         self,
@@ -216,7 +223,7 @@ class Run:
     def _update(self, batch: Batch, stop: bool) -> tuple[float, bool]:
         """One step; the loss of the whole batch, and whether any worker wants to stop."""
         with autocast(self.options.bfloat16, self.worker.device.type):
-            action_BT, pointer_BT = self.network.log_prob(*batch)
+            action_BT, pointer_BT = self._log_prob(*batch)
         n_molecules = min(self.options.batch_size, len(self.training))  # of all workers
         loss = -(action_BT.sum() + pointer_BT.sum()) / n_molecules
         self.network.zero_grad()

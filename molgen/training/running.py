@@ -99,13 +99,16 @@ def pack_for_pretraining(config_path: Path, overrides: Sequence[str], out: Path 
     print(f"train on it: python -m molgen.training.slices --packed {file} --out {folder}")
 
 
-def run_predictor_training(config_path: Path, overrides: Sequence[str], out: Path) -> None:
+def run_predictor_training(
+    config_path: Path, overrides: Sequence[str], out: Path, *, n_settings: int = 1
+) -> None:
     """Train, calibrate and evaluate a predictor.
 
     Args:
         config_path: a predictor config.
         overrides: `dotted.key=value` texts.
         out: folder of predictors; the new one's folder in it is named after the endpoint.
+        n_settings: settings of the members to try first, the config's own among them.
 
     Raises:
         ConfigError: the config is wrong, or the folder cannot be written.
@@ -116,6 +119,13 @@ def run_predictor_training(config_path: Path, overrides: Sequence[str], out: Pat
     config = load_config(config_path, overrides, kind=PredictorConfig)
     name = config.resolved_endpoint().name
     _make(out)
+    if n_settings > 1:
+        from molgen.training.tuning import tuned
+
+        print(f"trying {n_settings} settings of the members, by clusters of compounds", flush=True)
+        config = tuned(
+            config, n_settings=n_settings, on_setting=lambda n, e: print(f"  {n}: error {e:.4f}")
+        )
     print(f"training a predictor of {name}, seed {config.seed}, in {out / name}", flush=True)
     with _tracker(out, "molgen-predictors", name, None) as tracker:
         tracker.params(_flat(config))
@@ -135,8 +145,39 @@ def run_predictor_training(config_path: Path, overrides: Sequence[str], out: Pat
                 file=sys.stderr,
             )
             raise
-        tracker.artifact(folder / "card.json")
-    _close_predictor(json.loads((folder / "card.json").read_text()), folder, out)
+        card = json.loads((folder / "card.json").read_text())
+        tracker.metrics(_card_metrics(card), config.folds)
+        _register(tracker, card, folder)
+    _close_predictor(card, folder, out)
+
+
+def _card_metrics(card: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a card's splits and tests under flat names."""
+    parts = {
+        "": card["metrics"],
+        "cluster_": card["metrics"].get("cluster", {}),
+        "official_test_": card["official_test"].get("all", {}),
+    }
+    return {
+        f"{prefix}{name}": float(value)
+        for prefix, part in parts.items()
+        for name, value in part.items()
+        if isinstance(value, int | float)
+    }
+
+
+def _register(tracker: Tracker, card: Mapping[str, Any], folder: Path) -> None:
+    """Makes the predictor a version of the registered model that bears its endpoint's name."""
+    regression = card["task"] == "regression"
+    metric = "rmse" if regression else "auroc"
+    tracker.register(
+        card["endpoint"],
+        folder,
+        metric=metric,
+        value=card["metrics"].get(metric, float("nan")),
+        higher_is_better=not regression,
+        data_sha256=str(card["data"].get("sha256", "")),
+    )
 
 
 # -- at the end -----------------------------------------------------------------------------
@@ -172,7 +213,10 @@ def _close_predictor(card: Mapping[str, Any], folder: Path, out: Path) -> None:
     if test:
         print(f"  official test set: {test['metric']} {test['value']:.3f}")
         print(f"  to compare: {test['peer_value']}, {test['peer']}")
-    print(f"card: {folder / 'card.json'}")
+    worst = card["metrics"].get("worst_slice")
+    if worst:
+        print(f"  errs most on: {worst['slice']} ({worst['n']:,} compounds)")
+    print(f"card: {folder / 'card.json'}, to read: {folder / 'card.html'}")
     print(
         f"use it: molgen predict molecules.csv -o predicted.csv --folder {out} "
         f"--endpoints {card['endpoint']}"

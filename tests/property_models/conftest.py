@@ -11,7 +11,8 @@ from hypothesis import settings
 from rdkit import Chem
 from rdkit.Chem import Crippen
 
-from property_models.datasets import Rows, Table, clean, read_file
+from property_models.cleaning import clean
+from property_models.datasets import Rows, Table, read_file
 from property_models.endpoints import Endpoint
 from property_models.features import Features, featurise
 from property_models.fit import fit_predictor

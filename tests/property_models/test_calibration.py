@@ -6,43 +6,107 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
-from property_models.calibration import N_GRID, fit_conformal, fit_venn_abers
+from property_models.calibration import (
+    N_GRID,
+    calibrate,
+    conformal_quantile,
+    fit_calibration,
+    fit_normalised,
+    fit_venn_abers,
+    held_out_errors,
+)
+from property_models.cross_validation import HeldOut
+from property_models.difficulty import held_out_evidence
+
+Array = NDArray[np.float64]
 
 
-def test_conformal_covers_ninety_percent_in_every_similarity_bin(rng: np.random.Generator) -> None:
-    n = 6000
-    similarity = rng.uniform(0.1, 1.0, n)
-    predicted = rng.normal(size=n)
-    measured = predicted + rng.normal(size=n) * (1.5 - similarity)  # noisier far away
-    half = n // 2
-    intervals = fit_conformal(measured[:half], predicted[:half], similarity[:half])
-    low, high = intervals.interval(predicted[half:], similarity[half:])
-    inside = (measured[half:] >= low) & (measured[half:] <= high)
-    assert 0.88 <= inside.mean() <= 0.93
-    for start in (0.1, 0.4, 0.7):
-        near = (similarity[half:] >= start) & (similarity[half:] < start + 0.3)
-        assert inside[near].mean() > 0.86
+def held_out(
+    score: Array, spread: Array, similarity: Array, rng: np.random.Generator, *, n_folds: int = 5
+) -> HeldOut:
+    return HeldOut(
+        score=score,
+        by_member=score[None],
+        spread=spread,
+        similarity=similarity,
+        fold=rng.integers(0, n_folds, len(score)),
+        weights=np.ones(1),
+    )
 
 
-def test_conformal_width_never_grows_with_similarity(rng: np.random.Generator) -> None:
-    intervals = fit_conformal(rng.normal(size=500), rng.normal(size=500), rng.uniform(size=500))
-    assert (np.diff(intervals.half_widths) <= 0).all()
+def random_bits(n: int, rng: np.random.Generator) -> NDArray[np.uint64]:
+    return np.packbits(rng.uniform(size=(n, 1024)) < 0.05, axis=1).view(np.uint64)
 
 
-def test_conformal_quantile_is_the_ceil_of_n_plus_one_times_level() -> None:
-    residuals = np.arange(1.0, 20.0)  # n = 19: the 18th smallest
-    intervals = fit_conformal(residuals, np.zeros(19), np.full(19, 0.5))
-    assert intervals.half_widths.tolist() == [18.0]
+def noisy_where_members_disagree(
+    n: int, rng: np.random.Generator
+) -> tuple[Array, HeldOut, NDArray[np.uint64]]:
+    """Measured values, scores whose error grows with the spread, and fingerprints."""
+    spread = rng.uniform(0.1, 1.0, n)
+    score = rng.normal(size=n)
+    measured = score + rng.laplace(size=n) * spread
+    return measured, held_out(score, spread, np.full(n, 0.5), rng), random_bits(n, rng)
 
 
-def test_conformal_survives_one_compound_and_equal_similarities() -> None:
-    one = fit_conformal(np.array([1.0]), np.array([0.5]), np.array([0.2]))
-    assert one.half_widths.tolist() == [0.5]
-    many = fit_conformal(np.ones(300), np.zeros(300), np.full(300, 0.3))
-    low, high = many.interval(np.zeros(2), np.array([0.1, 0.9]))
-    assert np.all(low == -1.0) and np.all(high == 1.0)
+def test_intervals_cover_ninety_percent_of_new_compounds(rng: np.random.Generator) -> None:
+    measured, known, bits = noisy_where_members_disagree(3000, rng)
+    errors = held_out_errors("regression", measured, known)
+    evidence = held_out_evidence(known, errors, bits)
+    first = np.arange(3000) < 2000
+    found = calibrate(
+        "regression", measured[first], evidence.where(first), errors[first], known.fold[first]
+    ).apply(evidence.where(~first))
+    inside = (measured[~first] >= found.low) & (measured[~first] <= found.high)
+    assert 0.87 <= inside.mean() <= 0.93
+
+
+def test_intervals_widen_where_errors_do_and_are_narrower_on_average(
+    rng: np.random.Generator,
+) -> None:
+    measured, known, bits = noisy_where_members_disagree(1500, rng)
+    calibration = fit_calibration("regression", measured, known, bits)
+    errors = held_out_errors("regression", measured, known)
+    found = calibration.apply(held_out_evidence(known, errors, bits))
+    width = found.high - found.low
+    assert np.corrcoef(width, known.spread)[0, 1] > 0.9
+    assert width.mean() < 2 * conformal_quantile(errors, 0.9)
+    inside = (measured >= found.low) & (measured <= found.high)
+    sure = known.spread < 0.3
+    assert inside[sure].mean() > 0.85 and inside[~sure].mean() > 0.85
+
+
+def test_the_conformal_quantile_is_the_ceil_of_n_plus_one_times_level() -> None:
+    assert conformal_quantile(np.arange(1.0, 20.0), 0.9) == 18.0  # n = 19: the 18th smallest
+    assert conformal_quantile(np.array([0.5]), 0.9) == 0.5  # too few: the largest
+
+
+def test_constant_evidence_gives_plain_split_conformal_intervals(rng: np.random.Generator) -> None:
+    n = 200
+    errors = np.abs(rng.normal(size=n))
+    expected = np.full(n, 0.7)
+    low, high = fit_normalised(errors, expected).interval(np.zeros(3), np.full(3, 0.7))
+    plain = conformal_quantile(errors, 0.9)
+    assert np.allclose(high, plain) and np.allclose(low, -plain)
+
+
+def test_a_classifier_has_a_domain_that_its_score_does_not_decide(
+    rng: np.random.Generator,
+) -> None:
+    n = 600
+    score = rng.uniform(size=n)
+    label = (rng.uniform(size=n) < score).astype(float)
+    known = held_out(score, np.zeros(n), rng.uniform(size=n), rng)
+    bits = random_bits(n, rng)
+    calibration = fit_calibration("classification", label, known, bits)
+    assert calibration.difficulty is not None
+    assert calibration.difficulty.slopes[-2:].tolist() == [0.0, 0.0]
+    errors = held_out_errors("classification", label, known)
+    found = calibration.apply(held_out_evidence(known, errors, bits))
+    assert (found.low <= found.value).all() and (found.value <= found.high).all()
+    assert 0.7 <= found.in_domain.mean() <= 1.0
 
 
 @given(st.integers(0, 1000))

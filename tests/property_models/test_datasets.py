@@ -1,4 +1,4 @@
-"""Reading, cleaning and splitting tables."""
+"""Finding and reading tables: known ones and the user's own."""
 
 from __future__ import annotations
 
@@ -10,77 +10,38 @@ import pytest
 from rdkit import Chem
 
 from property_models.datasets import (
-    Rows,
-    Table,
-    clean,
     dataset_path,
     known_structures,
+    members_at_hand,
     read_dataset,
     read_file,
-    scaffold_folds,
 )
 from property_models.errors import DataError
-from property_models.molecules import inchikey_block, scaffold
+from property_models.molecules import inchikey_block
 
 
-def rows_of(smiles: list[object], values: list[float]) -> Rows:
-    return Rows(smiles, np.array(values, float), np.zeros(len(values), bool), {"file": "t.csv"})
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data folder and an empty folder of downloads."""
+    data = tmp_path / "data"
+    monkeypatch.setenv("MOLGEN_DATA", str(data))
+    monkeypatch.setenv("MOLGEN_CACHE", str(tmp_path / "cache"))
+    known_structures.cache_clear()
+    return data
 
 
-def test_duplicates_are_averaged_for_regression() -> None:
-    table = clean(rows_of(["CCO", "OCC", "CCN"], [1.0, 2.0, 5.0]), task="regression")
-    assert table.values.tolist() == [1.5, 5.0]
-    assert table.counts["n_duplicates_merged"] == 1
+def write(folder: Path, file: str, columns: dict[str, list[object]]) -> None:
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(columns).to_parquet(folder / file)
 
 
-def test_conflicting_labels_are_dropped_for_classification() -> None:
-    rows = rows_of(["CCO", "OCC", "CCN", "NCC", "CCC"], [1, 0, 1, 1, 0])
-    table = clean(rows, task="classification")
-    assert [m.smiles for m in table.molecules] == ["CCN", "CCC"]
-    assert table.counts["n_conflicting_structures_dropped"] == 1
-    assert table.counts["n_used"] == 2
+def csv(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "mine.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
-def test_salts_of_one_compound_are_duplicates() -> None:
-    table = clean(rows_of(["CC(=O)O", "CC(=O)[O-].[Na+]"], [1.0, 3.0]), task="regression")
-    assert table.values.tolist() == [2.0]
-
-
-def test_unusable_rows_are_counted_not_lost() -> None:
-    table = clean(rows_of(["CCO", "xx", None, "CCN"], [1, 1, 1, np.nan]), task="regression")
-    assert table.counts["n_unusable_structures"] == 2
-    assert table.counts["n_without_value"] == 1
-    assert table.counts["n_used"] == 1
-
-
-def test_a_label_that_is_neither_0_nor_1_names_its_row() -> None:
-    with pytest.raises(DataError, match=r"t\.csv: row 2: .* found 0\.5"):
-        clean(rows_of(["CCO", "CCN"], [1, 0.5]), task="classification")
-
-
-def test_folds_share_no_scaffold_and_have_about_the_same_size(logp_table: Table) -> None:
-    folds = scaffold_folds(logp_table, 4)
-    homes: dict[str, set[int]] = {}
-    for molecule, fold in zip(logp_table.molecules, folds, strict=True):
-        name = scaffold(molecule.mol)
-        if name:
-            homes.setdefault(name, set()).add(int(fold))
-    assert all(len(found) == 1 for found in homes.values())
-    assert np.ptp(np.bincount(folds)) <= 2
-    assert np.array_equal(folds, scaffold_folds(logp_table, 4))
-
-
-def test_acyclic_stereoisomers_share_a_fold() -> None:
-    smiles: list[object] = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CCO", "CCCN", "CC(C)S"]
-    table = clean(rows_of(smiles, [1, 2, 3, 4, 5]), task="regression")
-    folds = scaffold_folds(table, 3)
-    assert folds[0] == folds[1]
-
-
-def test_too_few_scaffolds_are_a_data_error() -> None:
-    table = clean(rows_of(["c1ccccc1C", "c1ccccc1CC"], [1, 2]), task="regression")
-    with pytest.raises(DataError, match="only 1 scaffolds"):
-        scaffold_folds(table, 2)
+# -- the user's own table -------------------------------------------------------------------
 
 
 def test_csv_and_parquet_read_the_same(tmp_path: Path) -> None:
@@ -105,10 +66,8 @@ def test_csv_and_parquet_read_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_table_says_what_and_where(tmp_path: Path, content: str, message: str) -> None:
-    path = tmp_path / "bad.csv"
-    path.write_text(content)
     with pytest.raises(DataError, match=message):
-        read_file(path)
+        read_file(csv(tmp_path, content))
 
 
 def test_a_missing_or_unknown_kind_of_file_is_a_data_error(tmp_path: Path) -> None:
@@ -119,47 +78,140 @@ def test_a_missing_or_unknown_kind_of_file_is_a_data_error(tmp_path: Path) -> No
         read_file(tmp_path / "a.xlsx")
 
 
+def test_signs_in_the_cells_are_read(tmp_path: Path) -> None:
+    rows = read_file(csv(tmp_path, "smiles,value\nC,> 10\nCC,<0.5\nCCC,~3\nCCCC,2e-1\nCCCCC,\n"))
+    assert np.array_equal(rows.values, [10, 0.5, 3, 0.2, np.nan], equal_nan=True)
+    assert rows.relation is not None and rows.relation.tolist() == [">", "<", "=", "=", "="]
+
+
+def test_a_concentration_becomes_a_potency_and_its_sign_turns(tmp_path: Path) -> None:
+    path = csv(tmp_path, "smiles,ic50\nC,100\nCC,>10000\nCCC,0\n")
+    rows = read_file(path, value_column="ic50", unit="nM", transform="neg_log10_molar")
+    assert rows.values[:2] == pytest.approx([7.0, 5.0])
+    assert rows.relation is not None and rows.relation.tolist() == ["=", "<", "="]
+    assert rows.reasons is not None and "no logarithm" in rows.reasons[2]
+
+
+def test_a_unit_column_brings_all_rows_to_one_unit(tmp_path: Path) -> None:
+    text = "smiles,value,units,sign\nC,1,uM,'>'\nCC,20,nM,=\nCCC,3,ug/mL,<\n"
+    path = csv(tmp_path, text)
+    rows = read_file(path, unit="nM", unit_column="units", relation_column="sign")
+    assert rows.values[:2] == pytest.approx([1000.0, 20.0])
+    assert np.isnan(rows.values[2])
+    assert rows.reasons == ["", "", "unit 'ug/mL' cannot be converted"]
+    assert rows.relation is not None and rows.relation.tolist() == [">", "=", "<"]
+
+
+def test_a_transform_without_a_known_unit_is_refused(tmp_path: Path) -> None:
+    path = csv(tmp_path, "smiles,value\nC,1\n")
+    with pytest.raises(DataError, match=r"cannot convert the unit 'mg/L'.*which salt"):
+        read_file(path, unit="mg/L", transform="neg_log10_molar")
+
+
+def test_an_unknown_sign_is_a_reason_not_an_error(tmp_path: Path) -> None:
+    path = csv(tmp_path, "smiles,value,sign\nC,1,?\nCC,2,>=\n")
+    rows = read_file(path, relation_column="sign")
+    assert rows.reasons == ["unknown relation '?'", ""]
+    assert np.isnan(rows.values[0])
+
+
+def test_a_part_of_the_rows_keeps_every_column(tmp_path: Path) -> None:
+    path = csv(tmp_path, "smiles,value,year,assay\nC,1,1999,a\nCC,>2,2005,b\n")
+    rows = read_file(path, year_column="year", assay_column="assay")
+    part = rows.where(np.array([False, True]))
+    assert part.smiles == ["CC"] and part.assay == ["b"]
+    assert part.year is not None and part.year.tolist() == [2005.0]
+    assert part.relation is not None and part.relation.tolist() == [">"]
+
+
+# -- known data sets ------------------------------------------------------------------------
+
+
 def test_a_data_set_that_is_not_at_hand_says_how_to_get_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv("MOLGEN_DATA", raising=False)
-    with pytest.raises(DataError, match="set the environment variable MOLGEN_DATA"):
-        dataset_path("ames")
-    monkeypatch.setenv("MOLGEN_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match=r"tdc_admet_group.parquet does not exist.*data fetch ames"):
         read_dataset("ames")
+    monkeypatch.delenv("MOLGEN_DATA")
+    with pytest.raises(DataError, match=r"MOLGEN_DATA is not set.*data fetch ames"):
+        dataset_path("ames")
     with pytest.raises(DataError, match="did you mean 'ames'"):
         read_dataset("ammes")
 
 
-def test_a_data_set_is_read_from_the_data_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "property").mkdir()
-    pd.DataFrame(
+def test_a_long_table_is_filtered_and_its_official_split_is_read(folders: Path) -> None:
+    write(
+        folders,
+        "property/tdc_admet_group.parquet",
         {
             "task": ["ames", "ames", "dili"],
             "split": ["test", "train_val", "test"],
             "smiles": ["CC(=O)[O-].[Na+]", "CCN", "CCC"],
             "y": [1.0, 0.0, 1.0],
-        }
-    ).to_parquet(tmp_path / "property" / "tdc_admet_group.parquet")
-    monkeypatch.setenv("MOLGEN_DATA", str(tmp_path))
+        },
+    )
     rows = read_dataset("ames")
     assert rows.official_test.tolist() == [True, False]
     assert rows.provenance["file"] == "property/tdc_admet_group.parquet"
-    known_structures.cache_clear()
     structures = known_structures("ames")
-    known_structures.cache_clear()
     key = inchikey_block(Chem.MolFromSmiles("CC(=O)O"))
     assert structures is not None and structures[key] == "CC(=O)O"
+    with pytest.raises(DataError, match="no row has task = 'hia_hou'"):
+        read_dataset("hia_hou")
 
 
-def test_structures_are_none_where_the_data_is_not_at_hand(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("MOLGEN_DATA", raising=False)
-    known_structures.cache_clear()
+def test_a_wide_table_is_read_by_the_slug_of_a_column(folders: Path) -> None:
+    write(
+        folders,
+        "property/moleculenet_toxcast.parquet",
+        {"smiles": ["C", "CC"], "ATG_X.1_up": [1, None], "APR_Y_dn": [0, 1]},
+    )
+    assert members_at_hand("toxcast") == ["toxcast_atg_x_1_up", "toxcast_apr_y_dn"]
+    assert members_at_hand("toxcast", min_compounds=2) == ["toxcast_apr_y_dn"]
+    values = read_dataset("toxcast_atg_x_1_up").values
+    assert np.array_equal(values, [1.0, np.nan], equal_nan=True)
+    with pytest.raises(DataError, match="no column 'atg_x_1_dn'"):
+        read_dataset("toxcast_atg_x_1_dn")
+
+
+def test_a_table_is_filtered_by_several_columns_and_converted(folders: Path) -> None:
+    write(
+        folders,
+        "efficacy/chembl_seh.parquet",
+        {
+            "smiles": ["C", "CC", "CCC", "CCCC"],
+            "standard_type": ["IC50", "IC50", "Ki", "IC50"],
+            "standard_units": ["nM", "nM", "nM", "uM"],
+            "standard_relation": ["'='", "'>'", "'='", "'='"],
+            "standard_value": [10.0, 1e5, 1.0, 1.0],
+            "document_year": [2001, 2002, 2003, 2004],
+        },
+    )
+    rows = read_dataset("chembl_seh")
+    assert rows.values == pytest.approx([8.0, 4.0])
+    assert rows.relation is not None and rows.relation.tolist() == ["=", "<"]
+    assert rows.year is not None and rows.year.tolist() == [2001.0, 2002.0]
+
+
+def test_values_that_a_source_cannot_mean_are_left_out_with_a_reason(folders: Path) -> None:
+    write(
+        folders,
+        "efficacy/chembl_blsets_pki.parquet",
+        {"smiles": ["C", "CC"], "target_chembl_id": ["CHEMBL1"] * 2, "pKi": [14.2, 6.0]},
+    )
+    rows = read_dataset("blsets_chembl1")
+    assert rows.reasons == ["outside 2 to 12", ""]
+    assert members_at_hand("blsets") == ["blsets_chembl1"]
+
+
+def test_the_data_folder_comes_before_the_downloads(folders: Path, tmp_path: Path) -> None:
+    columns: dict[str, list[object]] = {"task": ["jnk3"], "smiles": ["C"], "active": [1]}
+    write(tmp_path / "cache", "efficacy/gsk3b_jnk3_binary.parquet", columns)
+    assert dataset_path("jnk3").is_relative_to(tmp_path / "cache")
+    write(folders, "efficacy/gsk3b_jnk3_binary.parquet", columns)
+    assert dataset_path("jnk3").is_relative_to(folders)
+
+
+def test_structures_are_none_where_the_data_is_not_at_hand() -> None:
     assert known_structures("fxa_pki") is None
     assert known_structures("an endpoint of my own") is None
-    known_structures.cache_clear()

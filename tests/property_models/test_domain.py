@@ -6,7 +6,7 @@ import numpy as np
 from rdkit import DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
-from property_models.domain import domain_threshold, nearest
+from property_models.domain import Domain, fit_domain, nearest, nearest_k
 from property_models.features import Features
 
 
@@ -31,6 +31,27 @@ def test_an_empty_fingerprint_is_similar_to_nothing() -> None:
     assert similarity.tolist() == [0.0] and rows.tolist() == [0]
 
 
-def test_one_tenth_of_the_held_out_compounds_is_outside(rng: np.random.Generator) -> None:
-    similarity = rng.uniform(size=1001)
-    assert np.isclose((similarity < domain_threshold(similarity)).mean(), 0.1, atol=0.002)
+def test_the_nearest_few_are_rdkits_in_order(drug_features: Features) -> None:
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)
+    bits = [generator.GetFingerprint(mol) for mol in drug_features.mols]
+    rows, similarity = nearest_k(drug_features.packed_bits[:20], drug_features.packed_bits[20:], 5)
+    for i in range(20):
+        expected = np.array(DataStructs.BulkTanimotoSimilarity(bits[i], bits[20:]))
+        order = np.argsort(-expected, kind="stable")[:5]
+        assert similarity[i].tolist() == expected[order].tolist()
+        assert rows[i].tolist() == order.tolist()
+
+
+def test_far_compounds_and_hard_ones_are_outside() -> None:
+    domain = Domain(min_similarity=0.3, max_difficulty=1.0)
+    inside = domain.contains(np.array([0.3, 0.29, 0.9]), np.array([1.0, 0.1, 1.1]))
+    assert inside.tolist() == [True, False, False]
+
+
+def test_between_a_tenth_and_a_third_of_held_out_compounds_is_outside(
+    rng: np.random.Generator,
+) -> None:
+    similarity, difficulty = rng.uniform(size=1001), rng.exponential(size=1001)
+    for hard in (difficulty, 1.0 - similarity):  # unrelated, or the same thing said twice
+        inside = fit_domain(similarity, hard).contains(similarity, hard)
+        assert 0.10 <= (~inside).mean() <= 0.30

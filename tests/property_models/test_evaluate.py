@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 from sklearn import metrics as reference
+from sklearn.calibration import calibration_curve
 
 from property_models import evaluate
 
@@ -56,3 +57,38 @@ def test_bootstrap_intervals_contain_the_estimate(rng: np.random.Generator) -> N
     intervals = evaluate.bootstrap_intervals("regression", measured, predicted, rng=rng)
     low, high = intervals["rmse"]
     assert low < evaluate.rmse(measured, predicted) < high
+
+
+def test_bootstrap_intervals_can_be_of_chosen_metrics(rng: np.random.Generator) -> None:
+    label = rng.integers(0, 2, 60).astype(float)
+    found = evaluate.bootstrap_intervals(
+        "classification", label, rng.uniform(size=60), rng=rng, names=("ece",), n_samples=20
+    )
+    assert list(found) == ["ece"]
+
+
+def test_true_standard_deviations_have_a_small_normalised_calibration_error(
+    rng: np.random.Generator,
+) -> None:
+    deviation = rng.uniform(0.5, 2.0, 20_000)
+    measured = deviation * rng.normal(size=20_000)
+    assert evaluate.ence(measured, np.zeros(20_000), deviation) < 0.05
+    assert evaluate.ence(measured, np.zeros(20_000), 2 * deviation) == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_calibration_curve_is_scikit_learns(rng: np.random.Generator) -> None:
+    score = rng.permutation(1000) / 1000
+    label = (rng.uniform(size=1000) < score).astype(float)
+    curve = evaluate.calibration_curve(label, score)
+    observed, predicted = calibration_curve(label, score, n_bins=10, strategy="quantile")
+    assert np.allclose([point["observed"] for point in curve], observed)
+    assert np.allclose([point["predicted"] for point in curve], predicted)
+    assert sum(point["n"] for point in curve) == 1000
+
+
+def test_coverage_is_counted_in_every_similarity_bin() -> None:
+    similarity = np.array([0.1, 0.35, 0.35, 1.0])
+    measured = np.array([0.0, 0.0, 9.0, 0.0])
+    bins = evaluate.coverage_by_similarity(measured, -np.ones(4), np.ones(4), similarity)
+    assert [b["n"] for b in bins] == [1, 2, 1]
+    assert [b["coverage"] for b in bins] == [1.0, 0.5, 1.0]

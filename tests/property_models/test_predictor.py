@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
 from property_models import load_predictor, load_predictors, predict_table
-from property_models.datasets import Rows
+from property_models.datasets import Rows, file_sha256
 from property_models.endpoints import Endpoint, endpoint
 from property_models.errors import DataError, ModelFileError
 from property_models.fit import fit_predictor
 from property_models.network import NetworkRecipe
-from property_models.predictor import Prediction, Predictor
-from property_models.store import save
+from property_models.predictor import PARTS, Prediction, Predictor
+from property_models.store import REFERENCE_FILE, save
 from property_models.trees import TreesRecipe
 from tests.property_models.drugs import DRUGS
 from tests.property_models.test_molecules import shuffled
@@ -77,6 +78,26 @@ def test_a_training_compound_is_its_own_nearest_neighbour(
     assert found.neighbour_value[0] == pytest.approx(logp_rows.values[0])
 
 
+def test_the_nearest_neighbours_come_with_their_measured_values(
+    predictor: Predictor, logp_rows: Rows
+) -> None:
+    found = predictor.neighbours([DRUGS[0], "xx", DRUGS[5]], k=3)
+    assert [len(neighbours) for neighbours in found] == [3, 0, 3]
+    first = found[0]
+    assert first[0].similarity == 1.0 and first[0].inchikey == "BSYNRYMUTXBXSQ"
+    assert first[0].value == pytest.approx(logp_rows.values[0])
+    assert first[0].similarity >= first[1].similarity >= first[2].similarity
+    alone = predictor.predict([DRUGS[5]])
+    assert found[2][0].similarity == alone.neighbour_similarity[0]
+    assert predictor.neighbours([]) == []
+
+
+def test_members_that_disagree_spread(predictor: Predictor) -> None:
+    found = predictor.predict([*DRUGS[:20], "xx"])
+    assert (found.spread[:-1] >= 0).all() and found.spread[:-1].max() > 0
+    assert np.isnan(found.spread[-1])
+
+
 def test_something_unlike_all_training_compounds_is_outside_the_domain(
     predictor: Predictor,
 ) -> None:
@@ -85,9 +106,8 @@ def test_something_unlike_all_training_compounds_is_outside_the_domain(
 
 def test_the_table_has_the_columns_of_every_endpoint_in_row_order(predictor: Predictor) -> None:
     table = predict_table({"a": predictor, "b": predictor}, ["CCO", "xx"])
-    parts = ["low", "high", "in_domain", "neighbour_inchikey", "neighbour_similarity"]
     for name in ("a", "b"):
-        for column in (name, *(f"{name}_{part}" for part in parts), f"{name}_neighbour_value"):
+        for column in (name, *(f"{name}_{part}" for part in PARTS)):
             assert column in table.columns
     assert table["reason"].tolist()[0] == "" and "parse" in table["reason"].tolist()[1]
     assert table["a"].tolist()[0] == predictor.predict(["CCO"]).value[0]
@@ -142,6 +162,29 @@ def test_a_classifier_with_a_network_survives_storage(logp_rows: Rows, tmp_path:
     assert same(found, trained.predict(DRUGS))
     assert ((found.low <= found.value) & (found.value <= found.high)).all()
     assert ((found.value >= 0) & (found.value <= 1)).all()
+
+
+def as_version_1(folder: Path) -> None:
+    """Rewrites a predictor's folder as the first release wrote it."""
+    arrays = load_file(folder / REFERENCE_FILE)
+    kept = {name: arrays[name] for name in ("bits", "inchikeys", "values")}
+    kept |= {"edges": np.array([0.4]), "half_widths": np.array([2.0, 1.0])}
+    save_file(kept, folder / REFERENCE_FILE)
+    card = json.loads((folder / "card.json").read_text())
+    del card["weights"]
+    card |= {"card_version": 1, "domain": {"similarity_threshold": 0.3, "meaning": ""}}
+    card["files"][REFERENCE_FILE] = file_sha256(folder / REFERENCE_FILE)
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def test_a_predictor_of_the_first_release_still_predicts(
+    predictor: Predictor, folder: Path
+) -> None:
+    as_version_1(folder)
+    found = load_predictor(folder).predict([DRUGS[0], "[SiH3]C#CC#C[SiH3]"])
+    assert np.allclose(found.high - found.low, [2.0, 4.0])  # by similarity
+    assert found.in_domain.tolist() == [True, False]
+    assert found.neighbour_similarity[0] == 1.0
 
 
 @pytest.mark.parametrize("name", ["reference.safetensors", "trees.txt.gz", "kernel.safetensors"])

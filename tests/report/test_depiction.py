@@ -10,7 +10,6 @@ import pytest
 from rdkit import Chem
 
 from molgen.report.depiction import alert_atoms, align, draw
-from molgen.report.stereo import MAX_ISOMERS, open_stereo
 from tests.report.runs import identity
 
 XARELTO = "O=C1COCCN1c1ccc(cc1)N1C[C@H](CNC(=O)c2ccc(Cl)s2)OC1=O"
@@ -100,26 +99,3 @@ def test_alerts_name_the_atoms_that_cause_them() -> None:
     assert 0 not in alerts["PAINS quinone_A(370)"]
     assert alert_atoms(Chem.MolFromSmiles("CCO"), ["PAINS", "BRENK"]) == {}
     assert alert_atoms(mol, []) == {}
-
-
-def test_open_centres_and_double_bonds_are_counted_and_their_isomers_listed() -> None:
-    stereo = open_stereo(Chem.MolFromSmiles("CC(O)C=CCl"))
-    expected = ["C[C@H](O)/C=C/Cl", "C[C@H](O)/C=C\\Cl", "C[C@@H](O)/C=C/Cl", "C[C@@H](O)/C=C\\Cl"]
-    assert (len(stereo.atoms), len(stereo.bonds), stereo.n_possible) == (1, 1, 4)
-    assert set(stereo.isomers) == {Chem.CanonSmiles(s) for s in expected}
-
-
-def test_symmetry_makes_isomers_equal() -> None:
-    assert len(open_stereo(Chem.MolFromSmiles("CC(O)C(C)O")).isomers) == 3
-
-
-def test_determined_molecules_have_nothing_open() -> None:
-    assert open_stereo(Chem.MolFromSmiles(XARELTO)).n_open == 0
-
-
-def test_many_isomers_are_cut_to_the_same_few() -> None:
-    mol = Chem.MolFromSmiles("OC(F)C(O)C(Cl)C(O)C(Br)C(N)CO")
-    first, second = open_stereo(mol), open_stereo(mol)
-    assert first.n_possible == 64
-    assert len(first.isomers) == MAX_ISOMERS
-    assert first == second

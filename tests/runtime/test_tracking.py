@@ -161,3 +161,28 @@ def test_no_tracker_does_nothing(tmp_path: Path) -> None:
         tracker.artifact(tmp_path / "none")
         tracker.end("FINISHED")
     assert tracker.run_id == ""
+
+
+# -- registered models ----------------------------------------------------------------------
+
+
+def test_a_registered_folder_is_champion_until_a_better_one_comes(
+    start: Callable[..., Tracker], tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    folder = tmp_path / "logp"
+    folder.mkdir()
+    (folder / "card.json").write_text("{}")
+    with start() as tracker:
+        for value, data in ((0.5, "a"), (0.6, "a"), (0.4, "a"), (0.1, "b")):
+            tracker.register(
+                "logp", folder, metric="rmse", value=value, higher_is_better=False, data_sha256=data
+            )
+    client = MlflowClient(tracking_uri=tracker._uri)
+    champion = client.get_model_version_by_alias("logp", "champion")
+    assert (str(champion.version), champion.tags["value"]) == ("3", "0.4")
+    # Better on other data: nobody can tell, so it waits for a decision.
+    assert str(client.get_model_version_by_alias("logp", "candidate").version) == "4"
+    assert champion.run_id == tracker.run_id
+    assert list((tmp_path / "runs" / "mlartifacts").rglob("model/card.json"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -172,6 +173,16 @@ def test_two_workers_take_the_steps_of_one(structures: Path, tmp_path: Path) -> 
     assert [p.n_molecules for p in progress] == [40] and metrics == [40]
     with pytest.raises(ConfigError, match="another network; choose another --out"):
         pretrain(config(structures, training__n_workers=2, seed=4), tmp_path / "two")
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_compiled_it_takes_the_same_steps(structures: Path, tmp_path: Path) -> None:
+    few = {"n_molecules": 12, "batch_size": 4, "warmup_steps": 5, "bfloat16": False}
+    pretrain(config(structures, training=few), tmp_path / "plain")
+    pretrain(config(structures, training=few | {"compile": True}), tmp_path / "compiled")
+    plain, compiled = weights_of(tmp_path / "plain"), weights_of(tmp_path / "compiled")
+    for name, tensor in plain.items():
+        assert torch.allclose(tensor, compiled[name], atol=1e-4), name
 
 
 def test_it_learns_reports_and_writes_a_card(structures: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a candidate leaves open: stereocentres and double bonds without a configuration."""
+"""What a molecule leaves open: stereocentres and double bonds without a configuration."""
 
 from __future__ import annotations
 

@@ -1,0 +1,87 @@
+"""The recipes that the benchmarks judge, by name; the last of each kind is what ships.
+
+One member alone (`trees`, `forest`, `kernel`, `network`), or several with fixed shares joined by
+`+`, for example `trees+kernel`; `admet` and `potency` are the chosen ones. No recipe knows which
+task it works on: it sees the kind of task, the metric's name, and the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import skew
+
+from property_models.endpoints import Task
+from property_models.ensemble import MemberRecipe, combined, derived_seed, fit_members
+from property_models.features import Features
+from property_models.kernel import KernelRecipe
+from property_models.transforms import Transform
+from property_models.trees import ForestRecipe, TreesRecipe
+
+Array = NDArray[np.float64]
+
+ADMET = {
+    "regression": ("trees", "forest", "kernel", "network"),
+    "classification": ("trees", "forest", "kernel", "network"),
+}
+POTENCY = ("trees", "kernel")
+
+
+def members_of(name: str, kind: str) -> tuple[str, ...]:
+    """Single members of a recipe's name."""
+    if name == "admet":
+        return ADMET[kind]
+    return POTENCY if name == "potency" else tuple(name.split("+"))
+
+
+def scale_of(y: Array, kind: str) -> Transform:
+    """Logarithm for positive values with a long tail, logit for percentages near an end."""
+    if kind == "classification" or y.min() < 0:
+        return "none"
+    if y.max() <= 100 and y.max() > 50 and float(skew(y)) < -1:
+        return "logit_percent"
+    return "log10" if y.min() > 0 and float(skew(y)) > 1 else "none"
+
+
+def member(name: str, y: Array, kind: str, metric: str) -> MemberRecipe:
+    """One member's settings."""
+    scale = scale_of(y, kind)
+    if name == "trees":
+        loss = "mae" if metric == "mae" else "mse"
+        return TreesRecipe(loss=loss, transform=scale, n_seeds=3)
+    if name == "forest":
+        return ForestRecipe(transform=scale)
+    if name == "kernel":
+        return KernelRecipe(transform=scale)
+    from property_models.network import NetworkRecipe
+
+    return NetworkRecipe(
+        transform=scale, n_members=3, n_epochs=20, min_steps=1500, dropout=0.2, weight_decay=0.01
+    )
+
+
+def fitted_scores(
+    names: Sequence[str], train: Features, y: Array, test: Features, *, kind: Task, metric: str,
+    seed: int,
+) -> Array:  # fmt: skip
+    """Scores of several members with equal shares, float64, shape (n_test,)."""
+    recipes = [member(name, y, kind, metric) for name in names]
+    fitted = fit_members(recipes, train, y, task=kind, seed=derived_seed(seed, "benchmark"))
+    scores = np.array([one.score(test)[0] for one in fitted])
+    return combined(scores, np.ones(len(names)), task=kind)[0]
+
+
+def admet_scores(
+    train: Features, y: Array, test: Features, *, task: Task, metric: str, seed: int, recipe: str
+) -> Array:
+    """Predictions of an ADMET task, in its unit or as uncalibrated probabilities."""
+    names = members_of(recipe, task)
+    return fitted_scores(names, train, y, test, kind=task, metric=metric, seed=seed)
+
+
+def potency_scores(train: Features, y: Array, test: Features, *, seed: int, recipe: str) -> Array:
+    """Predictions of -log10(mol/L)."""
+    names = members_of(recipe, "regression")
+    return fitted_scores(names, train, y, test, kind="regression", metric="rmse", seed=seed)

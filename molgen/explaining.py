@@ -1,0 +1,229 @@
+"""`molgen explain`: a file of structures in, one page of explanations out that opens offline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from molgen.errors import ConfigError, DataError
+from molgen.objectives.prediction_file import open_predictors, read_structures
+
+if TYPE_CHECKING:
+    from property_models.explain import AdditiveModel, Counterfactual, Explanation, Replacement
+    from property_models.predictor import Predictor
+
+MAX_BACKGROUND = 2000  # more structures change the surrogate little
+N_FRAGMENTS, N_COUNTERFACTUALS = 8, 10  # shown of each molecule
+MIN_PAIRS = 2  # a replacement seen once may be an error of measurement
+
+_STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;
+color:#1b1b1b;background:#fff}
+h2{margin-top:2.5rem;font-size:1.05rem;word-break:break-all}
+section{display:flex;flex-wrap:wrap;gap:1.5rem;border-top:1px solid #ddd;padding:1rem 0}
+svg{width:360px;max-width:100%}table{border-collapse:collapse;font-size:.85rem}
+td,th{padding:.15rem .6rem .15rem 0;text-align:left;vertical-align:top}
+td.number{text-align:right;font-variant-numeric:tabular-nums}
+.note{color:#8a4b00}.text{flex:1;min-width:20rem}code{font-size:.85em;word-break:break-all}
+@media(prefers-color-scheme:dark){body{color:#eee;background:#181818}.note{color:#f0b060}
+section{border-color:#444}}
+"""
+
+
+def explain_file(
+    table: str,
+    output: Path,
+    *,
+    endpoints: Sequence[str] = (),
+    folder: Path | None = None,
+    smiles_column: str = "smiles",
+    n_max: int = 10,
+    background: Path | None = None,
+    measured: Path | None = None,
+    value_column: str = "value",
+) -> tuple[int, int]:
+    """Explains the predictions of a file's first rows and writes them as one HTML page.
+
+    Args:
+        table: .smi, .csv, .tsv, .sdf, .parquet, or '-' for SMILES lines on standard input.
+        output: .html; replaced only when it is complete.
+        endpoints: What to explain; empty: everything there is a predictor for.
+        folder: Folder of predictors; None: the shipped ones.
+        smiles_column: Where a table holds the structures.
+        n_max: Rows to explain.
+        background: Structures to fit additive surrogates on, at most `MAX_BACKGROUND`; None:
+            masking alone.
+        measured: Table with the measured values of the one endpoint asked for; replacements seen
+            in at least `MIN_PAIRS` of its matched pairs are tried. None: the common ones.
+        value_column: Column of values there.
+
+    Returns:
+        Explanations shown, and how many are not because the model or the structure is not fit.
+
+    Raises:
+        ConfigError: The output is no .html or cannot be written; `measured` without exactly one
+            endpoint.
+        DataError: An input is missing, empty or broken, or lacks a column.
+        property_models.errors.PropertyModelError: An unknown endpoint or a broken predictor.
+    """
+    if output.suffix.lower() != ".html":
+        raise ConfigError(f"{output}: explanations are written as a page; name it .html")
+    if measured is not None and len(endpoints) != 1:
+        raise ConfigError("--measured holds values of one endpoint; name it with --endpoints")
+    smiles = read_structures(table, smiles_column=smiles_column, n_max=n_max)
+    if not smiles:
+        raise DataError(f"{table}: holds no structure")
+    predictors = open_predictors(folder, endpoints)
+    replacements = None if measured is None else _replacements(measured, value_column)
+    surrogates = _surrogates(predictors, background, smiles_column)
+    found = _explanations(predictors, smiles, replacements, surrogates)
+    page = _page(found)
+    _write(output, page)
+    all_of_them = [explanation for row in found for explanation in row]
+    n_hidden = sum(bool(explanation.hidden) for explanation in all_of_them)
+    return len(all_of_them) - n_hidden, n_hidden
+
+
+def _explanations(
+    predictors: Mapping[str, Predictor],
+    smiles: Sequence[str],
+    replacements: Sequence[Replacement] | None,
+    surrogates: Mapping[str, AdditiveModel],
+) -> list[list[Explanation]]:
+    """By molecule, then by endpoint."""
+    from property_models.explain import explain
+
+    return [
+        [
+            explain(predictor, one, replacements=replacements, additive=surrogates.get(name))
+            for name, predictor in predictors.items()
+        ]
+        for one in smiles
+    ]
+
+
+def _replacements(measured: Path, value_column: str) -> list[Replacement]:
+    from property_models.cleaning import clean
+    from property_models.datasets import read_file
+    from property_models.explain import matched_pairs, replacements_of
+
+    rows = read_file(measured, value_column=value_column)
+    table = clean(rows, task="regression")
+    mols = [molecule.mol for molecule in table.molecules if molecule.mol is not None]
+    return replacements_of(matched_pairs(mols), table.values, min_pairs=MIN_PAIRS)
+
+
+def _surrogates(
+    predictors: Mapping[str, Predictor], background: Path | None, smiles_column: str
+) -> dict[str, AdditiveModel]:
+    if background is None:
+        return {}
+    from property_models.explain import fit_additive, predictor_score
+    from property_models.features import featurise
+    from property_models.molecules import standardise_all
+
+    smiles = read_structures(str(background), smiles_column=smiles_column, n_max=MAX_BACKGROUND)
+    mols = [molecule.mol for molecule in standardise_all(smiles) if molecule.mol is not None]
+    features = featurise(mols)
+    return {
+        name: fit_additive(features, predictor_score(predictor)(features))
+        for name, predictor in predictors.items()
+    }
+
+
+# -- page -----------------------------------------------------------------------------------
+
+
+def _page(found: Sequence[Sequence[Explanation]]) -> str:
+    body = Markup("").join(_molecule(row) for row in found)
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width'><title>Explanations</title>"
+        f"<style>{_STYLE}</style></head><body><h1>Explanations of predictions</h1>"
+        "<p>They explain the models, not nature: what a model would predict without an atom, a "
+        "fragment or with another group. Colours show direction, discs show size.</p>"
+        f"{body}</body></html>\n"
+    )
+
+
+def _molecule(explanations: Sequence[Explanation]) -> Markup:
+    sections = Markup("").join(_section(explanation) for explanation in explanations)
+    return Markup("<h2><code>{}</code></h2>{}").format(explanations[0].smiles, sections)
+
+
+def _section(explanation: Explanation) -> Markup:
+    endpoint = explanation.endpoint
+    head = Markup("<h3>{}</h3><p>{}</p>").format(endpoint.name, endpoint.meaning)
+    if math.isfinite(explanation.value):
+        head += Markup("<p><b>{:.2f}</b> {} (interval {:.2f} to {:.2f}); higher is {}</p>").format(
+            explanation.value, endpoint.unit, explanation.low, explanation.high, endpoint.higher_is
+        )
+        head += Markup(
+            "<p>nearest training compound {}: similarity {:.2f}, measured {:.2f}</p>"
+        ).format(
+            explanation.neighbour, explanation.neighbour_similarity, explanation.neighbour_value
+        )
+    if explanation.hidden:
+        note = Markup("<p class='note'>No explanation: {}.</p>").format(explanation.hidden)
+        return Markup("<section><div class='text'>{}{}</div></section>").format(head, note)
+    if explanation.caution:
+        head += Markup("<p class='note'>{}.</p>").format(_capitalised(explanation.caution))
+    picture = Markup(explanation.svg())  # made by RDKit and this package; its texts are escaped
+    tables = _fragments_table(explanation) + _counterfactuals_table(explanation)
+    return Markup("<section><div>{}</div><div class='text'>{}{}</div></section>").format(
+        picture, head, tables
+    )
+
+
+def _fragments_table(explanation: Explanation) -> Markup:
+    rows = Markup("").join(
+        Markup("<tr><td><code>{}</code></td>{}{}</tr>").format(
+            c.fragment.smiles, _number(c.whole), _number(c.atoms_sum)
+        )
+        for c in explanation.fragments[:N_FRAGMENTS]
+    )
+    return Markup(
+        "<table><tr><th>fragment</th><th>effect of the whole ({})</th><th>sum of its atoms</th>"
+        "</tr>{}</table>"
+    ).format(explanation.unit, rows)
+
+
+def _counterfactuals_table(explanation: Explanation) -> Markup:
+    shown = explanation.counterfactuals[:N_COUNTERFACTUALS]
+    if not shown:
+        return Markup("<p>No group here has a common replacement.</p>")
+    return Markup(
+        "<table><tr><th>replace</th><th>by</th><th>prediction</th><th>interval</th><th></th>"
+        "<th>measured pairs</th><th>gives</th></tr>{}</table>"
+    ).format(Markup("").join(_counterfactual_row(c, explanation.value) for c in shown))
+
+
+def _counterfactual_row(c: Counterfactual, own_value: float) -> Markup:
+    pairs = f"{c.measured_change:+.2f} (n = {c.n_pairs})" if c.n_pairs else ""
+    return Markup(
+        "<tr><td>{}</td><td>{}</td><td>{:.2f} → {:.2f}</td><td>{:.2f} to {:.2f}</td><td>{}</td>"
+        "<td>{}</td><td><code>{}</code></td></tr>"
+    ).format(c.before, c.after, own_value, c.value, c.low, c.high, c.effect, pairs, c.smiles)
+
+
+def _number(value: float) -> Markup:
+    text = f"{value:+.2f}" if math.isfinite(value) else "-"
+    return Markup("<td class='number'>{}</td>").format(text)
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _write(output: Path, page: str) -> None:
+    part = output.with_name(output.name + ".part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(page, encoding="utf-8")
+        part.replace(output)
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,201 @@
+"""What kinds of compounds a table holds, and of which it holds too few to be trusted on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+from rdkit.Chem import Descriptors, rdMolDescriptors
+
+from property_models.datasets import Table
+from property_models.molecules import scaffold
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MACROCYCLE_ATOMS = 12
+LARGE_DA = 600.0
+SMALL_DA = 200.0
+FEW_SHARE = 0.01  # a kind of compound below this share, or below so many, is under-represented
+FEW_COMPOUNDS = 30
+
+_ACIDS = (
+    "[CX3](=O)[OX2H1]",  # carboxylic
+    "[#16X4](=O)(=O)[OX2H1]",  # sulfonic
+    "[PX4](=O)[OX2H1]",  # phosphonic, phosphoric
+    "c1nnn[nH]1",  # tetrazole
+    "[CX3](=O)[NX3H1][SX4](=O)=O",  # acyl sulfonamide
+)
+_BASES = (
+    # aliphatic amine: no amide, aniline, enamine, cyanamide, N-N, N-O
+    "[NX3;!$(N~[!#6;!#1]);!$(N-C=[O,N,S]);!$(N-c);!$(N-C=C);!$(N-C#N)]",
+    "[NX2]=[CX3]([NX3])[NX3]",  # guanidine
+    "[CX3]([NX3])=[NX2H1]",  # amidine
+    "[nX2]1c[nH]cc1",  # imidazole
+)
+# Electrophiles that bind targets by a covalent bond, after the reviews of covalent drugs, such as
+# Boike et al. 2022, https://doi.org/10.1038/s41573-022-00542-z.
+_WARHEADS = (
+    "[CX3;H1,H2]=[CX3][CX3](=O)[NX3]",  # acrylamide
+    "C#C[CX3](=O)[NX3]",  # propiolamide
+    "[Cl,Br,F;X1][CX4;H2,H1][CX3](=O)[NX3]",  # haloacetamide
+    "[CX3]=[CX3][SX4](=O)(=O)",  # vinyl sulfone, sulfonamide
+    "[SX4](=O)(=O)F",  # sulfonyl fluoride
+    "C1OC1",  # epoxide
+    "C1NC1",  # aziridine
+    "[BX3]([OX2H1])[OX2H1]",  # boronic acid
+    "[CX3H1](=O)[#6]",  # aldehyde
+    "[NX2]=C=[O,S]",  # isocyanate, isothiocyanate
+    "[CX3](=O)[CX3](=O)[NX3]",  # ketoamide
+)
+_ORGANIC = frozenset([1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 53])  # boron is told apart
+
+
+@cache
+def _pattern(smarts: str) -> Chem.Mol:
+    pattern = Chem.MolFromSmarts(smarts)
+    assert pattern is not None, smarts
+    return pattern
+
+
+def _has(mol: Chem.Mol, smarts: Iterable[str]) -> bool:
+    return any(mol.HasSubstructMatch(_pattern(text)) for text in smarts)
+
+
+def _weight(mol: Chem.Mol) -> float:
+    return float(Descriptors.MolWt(mol))  # type: ignore[attr-defined]  # made at import
+
+
+def _is_macrocycle(mol: Chem.Mol) -> bool:
+    return any(len(ring) >= MACROCYCLE_ATOMS for ring in mol.GetRingInfo().AtomRings())
+
+
+def _is_peptide(mol: Chem.Mol) -> bool:
+    """Three residues of alpha-amino acids in a row, or more."""
+    residue = "[NX3][CX4][CX3](=O)"
+    return _has(mol, [residue * 3])
+
+
+def _has_metal(mol: Chem.Mol) -> bool:
+    return any(atom.GetAtomicNum() not in _ORGANIC for atom in mol.GetAtoms())
+
+
+def _has_boron(mol: Chem.Mol) -> bool:
+    return any(atom.GetAtomicNum() == 5 for atom in mol.GetAtoms())
+
+
+def _has_undefined_centre(mol: Chem.Mol) -> bool:
+    return rdMolDescriptors.CalcNumUnspecifiedAtomStereoCenters(mol) > 0
+
+
+def _is_permanently_charged(mol: Chem.Mol) -> bool:
+    return Chem.GetFormalCharge(mol) != 0
+
+
+def charge_class(mol: Chem.Mol) -> str:
+    """'acid', 'base', 'zwitterion', 'neutral' or 'charged', by functional groups near pH 7.
+
+    A rough rule by patterns, not a pKa: strong enough to tell series apart, no more.
+    """
+    if _is_permanently_charged(mol):
+        return "charged"
+    acid, base = _has(mol, _ACIDS), _has(mol, _BASES)
+    if acid and base:
+        return "zwitterion"
+    return "acid" if acid else "base" if base else "neutral"
+
+
+KINDS: dict[str, Callable[[Chem.Mol], bool]] = {
+    f"macrocycle (ring of {MACROCYCLE_ATOMS} atoms or more)": _is_macrocycle,
+    "peptide (three residues or more)": _is_peptide,
+    f"large (above {LARGE_DA:g} Da)": lambda mol: _weight(mol) > LARGE_DA,
+    f"small (below {SMALL_DA:g} Da)": lambda mol: _weight(mol) < SMALL_DA,
+    "acyclic": lambda mol: mol.GetRingInfo().NumRings() == 0,
+    "without an aromatic ring": lambda mol: rdMolDescriptors.CalcNumAromaticRings(mol) == 0,
+    "acid": lambda mol: charge_class(mol) == "acid",
+    "base": lambda mol: charge_class(mol) == "base",
+    "zwitterion": lambda mol: charge_class(mol) == "zwitterion",
+    "permanently charged": _is_permanently_charged,
+    "covalent warhead": lambda mol: _has(mol, _WARHEADS),
+    "boron": _has_boron,
+    "metal or other unusual element": _has_metal,
+    "phosphorus": lambda mol: any(atom.GetAtomicNum() == 15 for atom in mol.GetAtoms()),
+    "undefined stereocentre": _has_undefined_centre,
+}
+
+
+def describe(table: Table) -> pd.DataFrame:
+    """One row per compound.
+
+    Returns:
+        Columns `smiles`, `inchikey` (first block), `value`, `relation`, `n_obs`, `spread`,
+        `scaffold` ('' for acyclic ones), `weight_da`, `logp` (Crippen), `charge` (see
+        `charge_class`), and a bool column for each of `KINDS`.
+    """
+    import pandas as pd
+
+    n = len(table)
+    mols = [m.mol for m in table.molecules if m.mol is not None]
+    return pd.DataFrame(
+        {
+            "smiles": [m.smiles for m in table.molecules],
+            "inchikey": table.inchikeys,
+            "value": table.values,
+            "relation": table.relation if table.relation is not None else ["="] * n,
+            "n_obs": table.n_obs if table.n_obs is not None else np.ones(n, np.int64),
+            "spread": table.spread if table.spread is not None else np.zeros(n),
+            "scaffold": [scaffold(mol) for mol in mols],
+            "weight_da": [_weight(mol) for mol in mols],
+            "logp": [rdMolDescriptors.CalcCrippenDescriptors(mol)[0] for mol in mols],
+            "charge": [charge_class(mol) for mol in mols],
+            **{name: [bool(test(mol)) for mol in mols] for name, test in KINDS.items()},
+        }
+    )
+
+
+def kinds_table(compounds: pd.DataFrame) -> pd.DataFrame:
+    """How many compounds of each kind, fewest first.
+
+    Args:
+        compounds: From `describe`.
+
+    Returns:
+        Index: kind. Columns `n`, `share`, `mean_value` (for labels the share of positives; NaN
+        where n is 0) and `few`: whether predictions for this kind rest on too few compounds.
+    """
+    import pandas as pd
+
+    lines = {}
+    for name in KINDS:
+        mask = compounds[name].to_numpy(dtype=bool)
+        n = int(mask.sum())
+        share = n / len(compounds) if len(compounds) else 0.0
+        lines[name] = {
+            "n": n,
+            "share": share,
+            "mean_value": _mean(compounds["value"].to_numpy(np.float64)[mask]),
+            "few": n < FEW_COMPOUNDS or share < FEW_SHARE,
+        }
+    return pd.DataFrame.from_dict(lines, orient="index").sort_values("n", kind="stable")
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def scaffold_table(compounds: pd.DataFrame) -> pd.DataFrame:
+    """Scaffolds by the number of their compounds, most first.
+
+    Returns:
+        Columns `scaffold`, `n`, `share`, `mean_value`.
+    """
+    cyclic = compounds[compounds["scaffold"] != ""]
+    grouped = cyclic.groupby("scaffold", sort=True)["value"]
+    frame: pd.DataFrame = grouped.agg(n="size", mean_value="mean").reset_index()
+    frame["share"] = frame["n"] / max(len(compounds), 1)
+    frame = frame.sort_values("n", ascending=False, kind="stable").reset_index(drop=True)
+    return frame[["scaffold", "n", "share", "mean_value"]]
