@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -148,7 +149,8 @@ class Run:
             worker: which of several this is.
 
         Raises:
-            ConfigError: the folder holds a training with another config.
+            ConfigError: the folder holds a training with another config, or there is no compiler
+                for a compiled one.
             DataError: fewer molecules than workers.
         """
         self.config, self.out_dir, self.worker = config, out_dir, worker
@@ -166,6 +168,11 @@ class Run:
         self._restore()
         self._log_prob = network.log_prob
         if self.options.compile:
+            if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+                raise ConfigError(
+                    "training.compile: needs a C++ compiler (g++ or clang++), and there is none; "
+                    "install one or set training.compile=false"
+                )
             # The rest of a pass has shapes that depend on the data, which the compiler cannot take.
             forward = torch.compile(network.forward, dynamic=True)
             self._log_prob = partial(network.log_prob, forward=forward)
