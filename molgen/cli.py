@@ -116,8 +116,9 @@ def sample(
         typer.Option(min=0.01, max=1.0, help="choose among the likeliest that reach this share"),
     ] = 1.0,
     min_heavy_atoms: Annotated[
-        int, typer.Option(min=1, help="no smaller molecules, unless nothing more fits")
-    ] = 4,
+        int | None,
+        typer.Option(min=1, help="no smaller molecules, unless nothing more fits; default: 4"),
+    ] = None,
     max_heavy_atoms: Annotated[int, typer.Option(min=2, help="no larger molecules")] = 45,
     elements: Annotated[
         str, typer.Option(help="that may be added, for example C,N,O,F; default: all")

@@ -288,12 +288,14 @@ def draw(samples: Profile, training: Profile, title: str, path: Path) -> None:
 # ---------------------------------------------------------------- command
 
 
-def sample_weights(weights: Path, n: int, seed: int, max_heavy_atoms: int, out: Path) -> float:
+def sample_weights(
+    weights: Path, n: int, seed: int, max_heavy_atoms: int, top_p: float, out: Path
+) -> float:
     """Draw n molecules into a file by `molgen sample`; wall seconds, start-up included."""
     molgen = Path(sys.executable).with_name("molgen")
     began = time.perf_counter()
     command = [molgen, "sample", "-n", n, "--seed", seed, "--prior", weights, "-o", out,
-               "--max-heavy-atoms", max_heavy_atoms]  # fmt: skip
+               "--max-heavy-atoms", max_heavy_atoms, "--top-p", top_p]  # fmt: skip
     subprocess.run([str(part) for part in command], check=True)
     return time.perf_counter() - began
 
@@ -308,6 +310,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=10_000, help="lines to read, molecules to draw")
     parser.add_argument("--seed", type=int, default=SEED, help="of drawing from weights")
     parser.add_argument("--max-heavy-atoms", type=int, default=50, help="of drawing from weights")
+    parser.add_argument("--top-p", type=float, default=1.0, help="of drawing from weights")
     parser.add_argument("--name", help="record the results under this name; one input only")
     parser.add_argument("--folder", type=Path, help="for samples and figures; default: the input's")
     parser.add_argument("--out", type=Path, help="default: results.json beside this script")
@@ -324,7 +327,9 @@ def main() -> None:
         samples = path
         if path.suffix == ".safetensors":
             samples = folder / f"{path.stem}_{options.n}.smi"
-            sample_weights(path, options.n, options.seed, options.max_heavy_atoms, samples)
+            sample_weights(
+                path, options.n, options.seed, options.max_heavy_atoms, options.top_p, samples
+            )
         lines = samples.read_text().splitlines()[: options.n]
         attempts = [flat_smiles(line.split()[0] if line.split() else "") for line in lines]
         print(f"{path}: {len(attempts)} lines, {sum(map(bool, attempts))} valid")

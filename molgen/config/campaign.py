@@ -18,7 +18,7 @@ class GeneratorConfig(Section):
         [], description="cores to keep, attachment points as [*:1]; empty: de novo"
     )
     temperature: float = Field(1.0, gt=0, le=2)
-    min_heavy_atoms: int = Field(4, ge=1)
+    min_heavy_atoms: int | None = Field(None, ge=1, description="default: 4")
     max_heavy_atoms: int = Field(45, ge=2)
     shard_size: int = Field(128, ge=1, description="molecules sampled together by one worker")
 

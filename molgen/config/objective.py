@@ -37,6 +37,7 @@ def _web_address(url: str) -> str:
 PREDICTION_PARTS = (
     "low",
     "high",
+    "spread",
     "in_domain",
     "neighbour_inchikey",
     "neighbour_similarity",

@@ -48,8 +48,8 @@ class SamplingOptions:
 
     Attributes:
         temperature: below 1 the likely gets likelier.
-        min_atoms: heavy atoms below which a molecule is not finished while more fits. 4 is the
-            smallest size that the shipped prior was trained on.
+        min_atoms: heavy atoms below which a molecule is not finished while more fits; None: 4, the
+            smallest size that the shipped prior was trained on, or `max_atoms` where that is less.
         max_atoms: heavy atoms at most.
         top_p: below 1, each choice is made among the likeliest that together reach this share.
         elements: symbols of the elements that may be added; empty: all that the generator knows.
@@ -60,12 +60,17 @@ class SamplingOptions:
     """
 
     temperature: float = 1.0
-    min_atoms: int = 4
+    min_atoms: int | None = None
     max_atoms: int = 45
     top_p: float = 1.0
     elements: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     max_attempts: int = 100
+
+    @property
+    def fewest_atoms(self) -> int:
+        """Heavy atoms at least."""
+        return min(4, self.max_atoms) if self.min_atoms is None else self.min_atoms
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,7 @@ def check_room(network: GraphTransformer, prompt: Prompt | None, options: Sampli
     limit = min(MAX_ATOMS, network.size.max_atoms)
     if options.max_atoms > limit:
         raise ConfigError(f"max_heavy_atoms: this generator draws at most {limit}")
-    if not 1 <= options.min_atoms <= options.max_atoms:
+    if not 1 <= options.fewest_atoms <= options.max_atoms:
         raise ConfigError(
             f"min_heavy_atoms: {options.min_atoms} is not between 1 and max_heavy_atoms, "
             f"{options.max_atoms}"
@@ -296,7 +301,7 @@ class _Run:
         logits_PW = network.free_action_logits(h_PD)[:n]
         mask_actions(
             self._states, slot, logits_PW.numpy(), self._column_W, self._need_W,
-            self._rules.usable_W, o.min_atoms, o.max_atoms, o.temperature,
+            self._rules.usable_W, o.fewest_atoms, o.max_atoms, o.temperature,
         )  # fmt: skip
         action = draw_actions(logits_PW.exp_().numpy(), uniform[0], o.top_p)
         actions = F.pad(torch.from_numpy(action.clip(0)), (0, len(h_PD) - n))

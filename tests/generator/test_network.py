@@ -242,7 +242,7 @@ def test_the_sampler_draws_with_the_networks_probabilities(
     for state, p in zip(states, prob, strict=True):
         expected[canonical_smiles(to_mol(state, toy.vocabulary))] += float(p)
     n = 6000
-    options = SamplingOptions(max_atoms=3)
+    options = SamplingOptions(min_atoms=1, max_atoms=3)
     samples = draw(toy, n, seed=7, options=options, bfloat16=False).samples
     drawn = Counter(s.smiles for s in samples)
     assert set(drawn) <= set(expected)

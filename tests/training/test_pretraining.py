@@ -175,6 +175,7 @@ def test_two_workers_take_the_steps_of_one(structures: Path, tmp_path: Path) -> 
         pretrain(config(structures, training__n_workers=2, seed=4), tmp_path / "two")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own modules
 @pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
 def test_compiled_it_takes_the_same_steps(structures: Path, tmp_path: Path) -> None:
     few = {"n_molecules": 12, "batch_size": 4, "warmup_steps": 5, "bfloat16": False}
