@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
+from property_models.popcount import counts, n_bits_on
+
 N_BITS = 1024
 
 _morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=N_BITS)
@@ -43,30 +45,11 @@ def butina_clusters(bits: NDArray[np.uint64], *, min_similarity: float) -> NDArr
         int64, shape (n,): 0 for the first cluster taken, and so on. Of compounds with equally
         many neighbours the first row goes first.
     """
-    n_on = _counts(bits)
+    n_on = counts(bits)
     n_neighbours = _n_neighbours(bits, n_on, min_similarity)
     queue = np.argsort(-n_neighbours, kind="stable")
     clusters: NDArray[np.int64] = _take(bits, n_on, queue, min_similarity)
     return clusters
-
-
-@njit(cache=True, nogil=True)
-def _n_bits_on(word: np.uint64) -> np.uint64:  # LLVM turns this idiom into one instruction
-    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    word = (word & np.uint64(0x3333333333333333)) + (
-        (word >> np.uint64(2)) & np.uint64(0x3333333333333333)
-    )
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
-
-
-@njit(cache=True, nogil=True)
-def _counts(bits: NDArray[np.uint64]) -> NDArray[np.int64]:
-    n_on = np.zeros(bits.shape[0], np.int64)
-    for i in range(bits.shape[0]):
-        for word in range(bits.shape[1]):
-            n_on[i] += np.int64(_n_bits_on(bits[i, word]))
-    return n_on
 
 
 @njit(cache=True, nogil=True)
@@ -78,7 +61,7 @@ def _alike(
         return False
     common = np.int64(0)
     for word in range(bits.shape[1]):
-        common += np.int64(_n_bits_on(bits[i, word] & bits[j, word]))
+        common += np.int64(n_bits_on(bits[i, word] & bits[j, word]))
     return bool(common >= min_similarity * (n_on[i] + n_on[j] - common))
 
 

@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from property_models.popcount import counts, n_bits_on
+
 Array = NDArray[np.float64]
 
 N_NEIGHBOURS = 5
@@ -20,25 +22,6 @@ N_NEIGHBOURS = 5
 # training compounds, and those with the largest expected error. Both are often the same.
 FARTHEST_SHARE = 0.05
 HARDEST_SHARE = 0.15
-
-
-@njit(cache=True, nogil=True)
-def _n_on(word: np.uint64) -> np.uint64:  # LLVM turns this idiom into one instruction
-    word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    word = (word & np.uint64(0x3333333333333333)) + (
-        (word >> np.uint64(2)) & np.uint64(0x3333333333333333)
-    )
-    word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
-
-
-@njit(cache=True, nogil=True)
-def _counts(bits: NDArray[np.uint64]) -> NDArray[np.int64]:
-    n_on = np.zeros(bits.shape[0], np.int64)
-    for i in range(bits.shape[0]):
-        for word in range(bits.shape[1]):
-            n_on[i] += np.int64(_n_on(bits[i, word]))
-    return n_on
 
 
 @njit(cache=True, nogil=True)
@@ -59,7 +42,7 @@ def _nearest(
                 continue
             common = np.int64(0)
             for word in range(reference.shape[1]):
-                common += np.int64(_n_on(queries[i, word] & reference[j, word]))
+                common += np.int64(n_bits_on(queries[i, word] & reference[j, word]))
             union = n_query + n_other - common
             similarity = common / union if union > 0 else 0.0
             if similarity <= best[i, k - 1]:
@@ -87,7 +70,7 @@ def nearest_k(
         first among equals.
     """
     k = min(k, len(reference))
-    rows, similarity = _nearest(queries, reference, _counts(queries), _counts(reference), k)
+    rows, similarity = _nearest(queries, reference, counts(queries), counts(reference), k)
     return rows, similarity
 
 

@@ -35,37 +35,13 @@ from experiments.recording import print_table, stamp, write_results
 from property_models import evaluate
 from property_models.features import Features, featurise
 from property_models.molecules import scaffold, standardise_all
+from property_models.sources import TDC_ADMET_GROUP
 
 Array = NDArray[np.float64]
 HERE = Path(__file__).parent
 LOG = HERE / "evaluations.jsonl"
 N_FOLDS = 5
 
-# Task -> (metric, MapLight's published mean). MapLight's table: https://arxiv.org/abs/2310.00174.
-TASKS: dict[str, tuple[str, float]] = {
-    "caco2_wang": ("mae", 0.276),
-    "hia_hou": ("auroc", 0.986),
-    "pgp_broccatelli": ("auroc", 0.930),
-    "bioavailability_ma": ("auroc", 0.730),
-    "lipophilicity_astrazeneca": ("mae", 0.539),
-    "solubility_aqsoldb": ("mae", 0.792),
-    "bbb_martins": ("auroc", 0.916),
-    "ppbr_az": ("mae", 7.66),
-    "vdss_lombardo": ("spearman", 0.707),
-    "cyp2c9_veith": ("auprc", 0.783),
-    "cyp2d6_veith": ("auprc", 0.723),
-    "cyp3a4_veith": ("auprc", 0.881),
-    "cyp2c9_substrate_carbonmangels": ("auprc", 0.415),
-    "cyp2d6_substrate_carbonmangels": ("auprc", 0.713),
-    "cyp3a4_substrate_carbonmangels": ("auroc", 0.650),
-    "half_life_obach": ("spearman", 0.562),
-    "clearance_hepatocyte_az": ("spearman", 0.466),
-    "clearance_microsome_az": ("spearman", 0.626),
-    "ld50_zhu": ("mae", 0.621),
-    "herg": ("auroc", 0.871),
-    "ames": ("auroc", 0.868),
-    "dili": ("auroc", 0.887),
-}
 LOWER_WINS = frozenset(["mae"])
 
 
@@ -88,7 +64,7 @@ class Task:
     @property
     def metric(self) -> str:
         """The group's metric of this task."""
-        return TASKS[self.name][0]
+        return TDC_ADMET_GROUP[self.name][0]
 
     @property
     def kind(self) -> str:
@@ -208,7 +184,7 @@ def table(mode: str, ours: str) -> dict[str, Any]:
         if e["mode"] == mode:
             values.setdefault((e["task"], e["method"]), []).append(e["value"])
     rows, n_wins, n_losses = [], 0, 0
-    for name, (metric, published) in TASKS.items():
+    for name, (metric, published) in TDC_ADMET_GROUP.items():
         a, b = values.get((name, ours), []), values.get((name, "maplight"), [])
         if not a or not b:
             continue
@@ -229,7 +205,9 @@ def table(mode: str, ours: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("mode", choices=["validate", "test", "table"])
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
+    parser.add_argument(
+        "--tasks", nargs="+", default=list(TDC_ADMET_GROUP), choices=list(TDC_ADMET_GROUP)
+    )
     parser.add_argument("--methods", nargs="+", default=["maplight", "admet"])
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--of", choices=["validate", "test"], default="test", help="for `table`")
