@@ -62,26 +62,24 @@ def member(name: str, y: Array, kind: str, metric: str) -> MemberRecipe:
     )
 
 
-def fitted_scores(
-    names: Sequence[str], train: Features, y: Array, test: Features, *, kind: Task, metric: str,
-    seed: int,
-) -> Array:  # fmt: skip
-    """Scores of several members with equal shares, float64, shape (n_test,)."""
-    recipes = [member(name, y, kind, metric) for name in names]
-    fitted = fit_members(recipes, train, y, task=kind, seed=derived_seed(seed, "benchmark"))
-    scores = np.array([one.score(test)[0] for one in fitted])
-    return combined(scores, np.ones(len(names)), task=kind)[0]
-
-
-def admet_scores(
-    train: Features, y: Array, test: Features, *, task: Task, metric: str, seed: int, recipe: str
+def member_scores(
+    name: str, train: Features, y: Array, test: Features, *, kind: Task, metric: str, seed: int
 ) -> Array:
-    """Predictions of an ADMET task, in its unit or as uncalibrated probabilities."""
-    names = members_of(recipe, task)
-    return fitted_scores(names, train, y, test, kind=task, metric=metric, seed=seed)
+    """Scores of one member, float64, shape (n_test,): in the task's unit, or probabilities."""
+    seeded = derived_seed(seed, "benchmark")
+    fitted = fit_members([member(name, y, kind, metric)], train, y, task=kind, seed=seeded)
+    return fitted[0].score(test)[0]
+
+
+def mean_scores(scores: Sequence[Array], kind: Task) -> Array:
+    """Equal shares of several members' scores, float64, shape (n_test,)."""
+    return combined(np.array(scores), np.ones(len(scores)), task=kind)[0]
 
 
 def potency_scores(train: Features, y: Array, test: Features, *, seed: int, recipe: str) -> Array:
     """Predictions of -log10(mol/L)."""
-    names = members_of(recipe, "regression")
-    return fitted_scores(names, train, y, test, kind="regression", metric="rmse", seed=seed)
+    found = [
+        member_scores(name, train, y, test, kind="regression", metric="rmse", seed=seed)
+        for name in members_of(recipe, "regression")
+    ]
+    return mean_scores(found, "regression")
