@@ -177,13 +177,20 @@ def predict(
         Path | None, typer.Option(help="folder of predictors; default: the shipped ones")
     ] = None,
     smiles_column: Annotated[str, typer.Option(help="of a table")] = "smiles",
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="default: one for each core; changes no value")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="predict on Ray: local, or an address as ray://head:10001")
+    ] = None,
 ) -> None:
     """Predict properties with intervals and domain for a file of structures."""
     from molgen.objectives.prediction_file import predict_file
 
     n_rows, n_failed = predict_file(
-        table, output, endpoints=endpoints or [], folder=folder, smiles_column=smiles_column
-    )
+        table, output, endpoints=endpoints or [], folder=folder, smiles_column=smiles_column,
+        n_processes=processes, ray=ray,
+    )  # fmt: skip
     print(f"{n_rows} rows in {output}" + (f"; {n_failed} without a prediction" if n_failed else ""))
 
 
@@ -201,7 +208,7 @@ def explain(
     n: Annotated[int, typer.Option("-n", min=1, help="explain the first so many rows")] = 10,
     background: Annotated[
         Path | None,
-        typer.Option(help="structures like yours, 50 or more: makes the atoms' colours truer"),
+        typer.Option(help="structures like yours, 50 or more: fits the atoms' colours to them"),
     ] = None,
     measured: Annotated[
         Path | None,

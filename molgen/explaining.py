@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from molgen.errors import ConfigError, DataError
-from molgen.objectives.prediction_file import open_predictors, read_structures
+from molgen.objectives.prediction_file import read_structures
+from molgen.objectives.prediction_workers import open_predictors
 
 if TYPE_CHECKING:
     from property_models.explain import AdditiveModel, Counterfactual, Explanation, Replacement
@@ -56,7 +57,7 @@ def explain_file(
         smiles_column: Where a table holds the structures.
         n_max: Rows to explain.
         background: Structures to fit additive surrogates on, at most `MAX_BACKGROUND`; None:
-            masking alone.
+            those that the predictors keep.
         measured: Table with the measured values of the one endpoint asked for; replacements seen
             in at least `MIN_PAIRS` of its matched pairs are tried. None: the common ones.
         value_column: Column of values there.

@@ -317,11 +317,12 @@ def _calibration_entry(calibration: Calibration) -> dict[str, Any]:
     }
     if isinstance(calibration.intervals, NormalisedIntervals):
         entry["method"] = (
-            "conformal, half-width = multiple x expected absolute error; the expected error is "
-            "log-linear in the signals below"
+            "conformal, half-width = multiple x (expected absolute error ^ exponent); the expected "
+            "error is log-linear in the signals below"
         )
         entry["level"] = LEVEL
         entry["multiple"] = round(calibration.intervals.multiple, 4)
+        entry["exponent"] = calibration.intervals.exponent
     if calibration.difficulty is not None:
         slopes = calibration.difficulty.slopes
         entry["expected_error_change_by_one_sd"] = {

@@ -2,7 +2,7 @@
 
 The recipe follows MapLight (Notwell and Wood 2023, https://arxiv.org/abs/2310.00174): Morgan and
 Avalon counts, ErG (Stiefl et al. 2006, https://doi.org/10.1021/ci050457y) and RDKit descriptors,
-less the descriptors that are slow or break on unusual elements (see `SLOW_OR_FRAGILE`).
+less the descriptors that are slow or break on unusual elements (`descriptors.SLOW_OR_FRAGILE`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem, rdBase
 from rdkit.Avalon import pyAvalonTools
-from rdkit.Chem import Descriptors, rdFingerprintGenerator, rdReducedGraphs
+from rdkit.Chem import rdFingerprintGenerator, rdReducedGraphs
+
+from property_models.descriptors import DESCRIPTOR_NAMES, descriptor_row
+from property_models.sparse_counts import SparseCounts, sparse
+from property_models.tree_scoring import blocks_of
 
 if TYPE_CHECKING:
     from property_models.graphs import PackedGraphs
@@ -25,63 +29,6 @@ N_ECFP_COUNTS = 2048  # the kernel's length; trees and the reference index use i
 N_ECFP_BITS = 1024
 N_AVALON = 1024
 N_ERG = 441  # 21 distances x 21 pairs of property points
-
-# Left out: slow for what they add (timed on 150 drug-like molecules, these take 3.4 of the 4.8 ms
-# of RDKit's 217 descriptors), or undefined and huge outside the usual organic elements.
-SLOW_OR_FRAGILE = frozenset(
-    [
-        "qed",
-        "SPS",
-        "Ipc",
-        "AvgIpc",
-        "BertzCT",
-        "BalabanJ",
-        "BCUT2D_MWHI",
-        "BCUT2D_MWLOW",
-        "BCUT2D_CHGHI",
-        "BCUT2D_CHGLO",
-        "BCUT2D_LOGPHI",
-        "BCUT2D_LOGPLOW",
-        "BCUT2D_MRHI",
-        "BCUT2D_MRLOW",
-        "MaxPartialCharge",
-        "MinPartialCharge",
-        "MaxAbsPartialCharge",
-        "MinAbsPartialCharge",
-        "MaxEStateIndex",
-        "MinEStateIndex",
-        "MaxAbsEStateIndex",
-        "MinAbsEStateIndex",
-        "FpDensityMorgan1",
-        "FpDensityMorgan2",
-        "FpDensityMorgan3",
-        "NumRadicalElectrons",
-        "NumValenceElectrons",
-        "Chi0",
-        "Chi1",
-        "Chi3n",
-        "Chi3v",
-        "Chi4n",
-        "Chi4v",
-        "Kappa3",
-        "Phi",
-        "fr_para_hydroxylation",
-        "fr_aryl_methyl",
-        "fr_Ndealkylation1",
-        "fr_Ndealkylation2",
-        "fr_phenol_noOrthoHbond",
-        "fr_nitro_arom_nonortho",
-        "fr_ArN",
-        "fr_phos_ester",
-        "fr_allylic_oxid",
-        "fr_phos_acid",
-        "fr_dihydropyridine",
-        "fr_azide",
-        "fr_Al_OH_noTert",
-    ]
-)
-_DESCRIPTORS = [(n, f) for n, f in Descriptors.descList if n not in SLOW_OR_FRAGILE]
-DESCRIPTOR_NAMES: tuple[str, ...] = tuple(name for name, _ in _DESCRIPTORS)
 
 _morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=N_ECFP_COUNTS)
 # Further fingerprints of the same length for kernels, computed where one is wanted.
@@ -133,6 +80,11 @@ class Features:
         return np.hstack([folded, self.avalon.astype(np.float32), self.erg, self.descriptors])
 
     @cached_property
+    def table_blocks(self) -> NDArray[np.float32]:
+        """`table` as `tree_scoring.PackedTrees` reads it."""
+        return blocks_of(self.table)
+
+    @cached_property
     def packed_bits(self) -> NDArray[np.uint64]:
         """Binary ECFP4 of 1024 bits, packed, uint64, shape (n, 16)."""
         on = (self.ecfp[:, :N_ECFP_BITS] | self.ecfp[:, N_ECFP_BITS:]) > 0
@@ -152,6 +104,13 @@ class Features:
     def torsions(self) -> NDArray[np.uint8]:
         """Topological-torsion counts, uint8, shape (n, 2048)."""
         return _kernel_counts("torsions", self.mols)
+
+    def sparse_counts(self, name: str) -> SparseCounts:
+        """Sparse form of the counts `ecfp`, `fcfp`, `atom_pairs` or `torsions`; made once."""
+        kept: dict[str, SparseCounts] = self.__dict__.setdefault("_sparse_counts", {})
+        if name not in kept:
+            kept[name] = sparse(getattr(self, name))
+        return kept[name]
 
     @cached_property
     def graphs(self) -> PackedGraphs:
@@ -193,17 +152,18 @@ def featurise(mols: Sequence[Chem.Mol], smiles: Sequence[str] | None = None) -> 
     with rdBase.BlockLogs():
         for i, mol in enumerate(mols):
             ecfp[i] = np.minimum(_morgan.GetCountFingerprintAsNumPy(mol), 255)
-            for bit, count in (
-                pyAvalonTools.GetAvalonCountFP(mol, N_AVALON).GetNonzeroElements().items()
-            ):
-                avalon[i, bit] = min(count, 255)
             # A quick copy carries no cached distances: those that the E-state descriptors leave
             # on a molecule change its ErG when it is featurised again.
             bare = Chem.Mol(mol, True)
             erg[i] = rdReducedGraphs.GetErGFingerprint(
                 bare, fuzzIncrement=0.3, minPath=1, maxPath=21
             )
-            descriptors[i] = _descriptor_row(mol)
+            # Avalon goes through a mol block, for which RDKit would lay the molecule out; the
+            # fingerprint does not look at coordinates, so any will do.
+            bare.AddConformer(Chem.Conformer(bare.GetNumAtoms()))
+            counts = pyAvalonTools.GetAvalonCountFP(bare, N_AVALON).GetNonzeroElements()
+            avalon[i, list(counts)] = np.minimum(list(counts.values()), 255)
+            descriptors[i] = descriptor_row(mol)
     names = list(smiles) if smiles is not None else [Chem.MolToSmiles(mol) for mol in mols]
     return Features(names, ecfp, avalon, erg, descriptors, list(mols))
 
@@ -215,16 +175,3 @@ def _kernel_counts(name: str, mols: Sequence[Chem.Mol]) -> NDArray[np.uint8]:
         for i, mol in enumerate(mols):
             counts[i] = np.minimum(generator.GetCountFingerprintAsNumPy(mol), 255)
     return counts
-
-
-def _descriptor_row(mol: Chem.Mol) -> NDArray[np.float64]:
-    row = np.array([_descriptor(function, mol) for _, function in _DESCRIPTORS])
-    row[~(np.abs(row) < 1e6)] = np.nan  # also infinities and NaN
-    return row
-
-
-def _descriptor(function: Any, mol: Chem.Mol) -> float:
-    try:
-        return float(function(mol))
-    except (ValueError, RuntimeError, ZeroDivisionError):  # e.g. an element without parameters
-        return float("nan")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from property_models import evaluate
+from property_models.additive import MAX_MOLECULES, MIN_MOLECULES, AdditiveModel, fit_additive
 from property_models.auxiliary import Auxiliary
 from property_models.calibration import fit_calibration, held_out_errors
 from property_models.cards import finite, held_out_metrics, make_card
@@ -27,7 +28,12 @@ from property_models.cross_validation import (
 from property_models.datasets import Rows, Table
 from property_models.domain import ReferenceIndex
 from property_models.endpoints import Endpoint
-from property_models.ensemble import MemberRecipe, derived_seed, fit_members
+from property_models.ensemble import (
+    Member,
+    MemberRecipe,
+    derived_seed,
+    fit_members,
+)
 from property_models.errors import DataError
 from property_models.features import Features, featurise
 from property_models.member_files import recipe_kind
@@ -186,13 +192,33 @@ def _refit(
         auxiliary=training.auxiliary,
     )
     errors = held_out_errors(endpoint.task, table.values, held_out).astype(np.float32)
+    # Those that the calibrated scores were combined with, but for the fold left out.
+    weights = held_out.weights.tolist()
     return Parts(
         members,
-        # Those that the calibrated scores were combined with, but for the fold left out.
-        held_out.weights.tolist(),
+        weights,
         fit_calibration(endpoint.task, table.values, held_out, features.packed_bits),
         ReferenceIndex(features.packed_bits, table.inchikeys, table.values, errors),
+        _surrogate(members, weights, features, endpoint, training.seed),
     )
+
+
+def _surrogate(
+    members: Sequence[Member],
+    weights: Sequence[float],
+    features: Features,
+    endpoint: Endpoint,
+    seed: int,
+) -> AdditiveModel | None:
+    """What explanations ask beside the members; None where there are too few compounds."""
+    from property_models.explain.attribution import attributed_score
+
+    if len(features) < MIN_MOLECULES:
+        return None
+    rows = np.random.default_rng(derived_seed(seed, "surrogate")).permutation(len(features))
+    some = features.take(np.sort(rows[:MAX_MOLECULES]))
+    scores = attributed_score(members, weights, endpoint.task, some)
+    return fit_additive(some, scores, seed=derived_seed(seed, "surrogate"))
 
 
 def _features_of(table: Table) -> Features:

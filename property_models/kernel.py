@@ -11,27 +11,54 @@ conditional).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from property_models.features import Features
 from property_models.marginal_likelihood import Parameters, fit_parameters
-from property_models.sparse_counts import SparseCounts, pair_tanimoto, sparse, tanimoto_to
+from property_models.posterior import (
+    explained,
+    largest,
+    squared_distances,
+    squared_distances_among,
+    weighted_sums,
+)
+from property_models.sparse_counts import (
+    SparseCounts,
+    add_tanimoto,
+    add_tanimoto_among,
+    sparse,
+)
 from property_models.transforms import Transform, forward, inverse
 
 Array = NDArray[np.float64]
 Fingerprint = Literal["ecfp", "fcfp", "atom_pairs", "torsions"]
 
-# Prediction in slices bounds memory: similarities of so many molecules to all compounds at once.
-SLICE = 256
+# Similarities of so many molecules to all compounds at once: few enough to stay in the cache.
+SLICE = 64
 # The posterior deviation is conditioned on so many nearest compounds: the others add little, and
 # no matrix of all compounds needs to be kept.
 N_NEIGHBOURS = 16
 _CLIP = 5.0  # an extreme descriptor counts as five deviations
+
+
+class KernelFeatures(Protocol):
+    """Molecules with descriptors (float32, shape (n, d)) and the fingerprints of a recipe."""
+
+    @property
+    def descriptors(self) -> NDArray[np.float32]:
+        """NaN where there is no value."""
+
+    def __len__(self) -> int:
+        """Number of molecules."""
+
+    def take(self, rows: NDArray[np.int64]) -> KernelFeatures:
+        """The given rows, in the given order."""
 
 
 @dataclass(frozen=True)
@@ -108,52 +135,70 @@ class TanimotoKernel:
     def __len__(self) -> int:
         return len(self.dual)
 
-    def kernel(self, features: Features) -> Array:
+    def kernel(self, features: KernelFeatures) -> Array:
         """Kernel between molecules and the compounds, float64, shape (n, m); 1 for equals."""
-        total = np.zeros((len(features), len(self)))
-        for name, share, counts in zip(self.fingerprints, self.shares, self.counts, strict=True):
-            total += share * tanimoto_to(sparse(getattr(features, name)), counts)
-        if self.descriptor_share > 0:
-            total += self.descriptor_share * self._descriptor_kernel(features)
-        return total
+        return self._kernel(*self._seen_of(features), 0, len(features))
 
-    def predict(self, features: Features) -> Array:
+    def predict(self, features: KernelFeatures) -> Array:
         """Posterior mean in the endpoint's unit, float64, shape (n,)."""
         return self.score(features)[0]
 
-    def score(self, features: Features) -> tuple[Array, Array]:
+    def score(self, features: KernelFeatures) -> tuple[Array, Array]:
         """Posterior mean and standard deviation of the noise-free value, float64, shape (n,).
 
         The deviation is conditioned on the nearest compounds only: never below the exact one.
         """
-        for name in self.fingerprints:
-            getattr(features, name)  # computed here, it is shared with other predictors
+        counts, x = self._seen_of(features)
         mean, deviation = np.empty(len(features)), np.empty(len(features))
         for start in range(0, len(features), SLICE):
-            rows = np.arange(start, min(start + SLICE, len(features)))
-            k = self.kernel(features.take(rows))
-            # Row by row, so that a molecule's sum runs in the same order in any batch.
-            mean[rows] = [self.mean + float(np.sum(row * self.dual)) for row in k]
-            deviation[rows] = [self._deviation(row) for row in k]
+            stop = min(start + SLICE, len(features))
+            k = self._kernel(counts, x, start, stop)
+            mean[start:stop] = self.mean + weighted_sums(k, self.dual)
+            deviation[start:stop] = self._deviations(k)
         return inverse(self.transform, mean), self._in_unit(mean, deviation)
 
-    def _deviation(self, row: Array) -> float:
-        k = min(N_NEIGHBOURS, len(row))
-        near = np.argpartition(-row, k - 1)[:k]
-        between = np.zeros((len(near), len(near)))
-        for share, counts in zip(self.shares, self.counts, strict=True):
-            between += share * pair_tanimoto(counts, near)
+    def _seen_of(self, features: KernelFeatures) -> tuple[list[SparseCounts], Array]:
+        """Sparse counts and standardised descriptors of molecules."""
+        counts = [_counts_of(features, name) for name in self.fingerprints]
+        x = np.empty((len(features), 0))
         if self.descriptor_share > 0:
-            x = self._x[near]
-            squared = np.sum((x[:, None] - x[None]) ** 2, axis=2)
-            between += self.descriptor_share * np.exp(-0.5 * squared / self.length**2)
-        between[np.diag_indices_from(between)] += self.noise_ratio
-        explained = float(row[near] @ np.linalg.solve(between, row[near]))
-        return float(np.sqrt(self.variance * max(1.0 - explained, 0.0)))
+            x = self.scaling(features.descriptors).astype(np.float64)
+        return counts, x
+
+    def _kernel(self, counts: Sequence[SparseCounts], x: Array, start: int, stop: int) -> Array:
+        """Rows start to stop of the kernel between molecules and the compounds."""
+        total = np.zeros((stop - start, len(self)))
+        for share, of_molecules, own in zip(self.shares, counts, self.counts, strict=True):
+            add_tanimoto(total, float(share), of_molecules, own, first=start)
+        if self.descriptor_share > 0:
+            total += self._gaussian(squared_distances(x[start:stop], self._x_by_column))
+        return total
+
+    def _deviations(self, k: Array) -> Array:
+        """Posterior deviations from rows of the kernel, on the learnt scale."""
+        near = largest(k, min(N_NEIGHBOURS, len(self)))
+        between = np.zeros((*near.shape, near.shape[1]))
+        for share, counts in zip(self.shares, self.counts, strict=True):
+            add_tanimoto_among(between, float(share), counts, near)
+        if self.descriptor_share > 0:
+            between += self._gaussian(squared_distances_among(self._x, near))
+        diagonal = np.arange(near.shape[1])
+        between[:, diagonal, diagonal] += self.noise_ratio
+        known = explained(between, np.take_along_axis(k, near, axis=1))
+        deviations: Array = np.sqrt(self.variance * np.maximum(1.0 - known, 0.0))
+        return deviations
+
+    def _gaussian(self, squared: Array) -> Array:
+        found: Array = self.descriptor_share * np.exp(-0.5 * squared / self.length**2)
+        return found
 
     @cached_property
-    def _x(self) -> Array:
-        return self.descriptors.astype(np.float64)
+    def _x(self) -> NDArray[np.float32]:
+        return self.descriptors.astype(np.float32)
+
+    @cached_property
+    def _x_by_column(self) -> NDArray[np.float32]:
+        return np.ascontiguousarray(self._x.T)
 
     def _in_unit(self, mean: Array, deviation: Array) -> Array:
         """A deviation on the learnt scale in the endpoint's unit: half of the one-sigma range."""
@@ -162,19 +207,20 @@ class TanimotoKernel:
         high, low = (inverse(self.transform, mean + sign * deviation) for sign in (1, -1))
         return (high - low) / 2.0
 
-    def _descriptor_kernel(self, features: Features) -> Array:
-        # Rounded as the stored ones are: else the compounds' own matrix is not quite symmetric.
-        queries = self.scaling(features.descriptors).astype(np.float16).astype(np.float64)
-        own = np.sum(self._x**2, axis=1)
-        out = np.empty((len(queries), len(self)))
-        for i, query in enumerate(queries):  # one product per row: the same in any batch
-            squared = np.maximum(own + query @ query - 2.0 * (self._x @ query), 0.0)
-            out[i] = np.exp(-0.5 * squared / self.length**2)
-        return out
+
+def _counts_of(features: KernelFeatures, name: str) -> SparseCounts:
+    if isinstance(features, Features):
+        return features.sparse_counts(name)  # kept for the other predictors
+    return sparse(getattr(features, name))
 
 
 def fit_tanimoto_kernel(
-    features: Features, values: Array, *, recipe: KernelRecipe, seed: int = 0
+    features: KernelFeatures,
+    values: Array,
+    *,
+    recipe: KernelRecipe,
+    seed: int = 0,
+    parameters: Parameters | None = None,
 ) -> TanimotoKernel:
     """Fits on values of shape (n,), real numbers or 0/1.
 
@@ -183,24 +229,55 @@ def fit_tanimoto_kernel(
         values: Their values.
         recipe: What to look at.
         seed: Chooses the compounds of the likelihood, and the landmarks of a large table.
+        parameters: From `fit_kernel_parameters`, perhaps on other compounds; None fits them here.
     """
     from threadpoolctl import threadpool_limits
 
     # One thread, as everywhere: the sums of a matrix product depend on their number.
     with threadpool_limits(limits=1):
-        return _fit(features, values, recipe, seed)
+        return _fit(features, values, recipe, np.random.default_rng(seed), parameters)
 
 
-def _fit(features: Features, values: Array, recipe: KernelRecipe, seed: int) -> TanimotoKernel:
-    rng = np.random.default_rng(seed)
+def fit_kernel_parameters(
+    features: KernelFeatures, values: Array, *, recipe: KernelRecipe, seed: int = 0
+) -> Parameters:
+    """Shares, noise and length scale alone, as `fit_tanimoto_kernel` finds them."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        counts, x = _seen(features, recipe, _scaling(features.descriptors))
+        learnt = forward(recipe.transform, values)
+        return _likeliest(counts, x, learnt, np.random.default_rng(seed))
+
+
+def _seen(
+    features: KernelFeatures, recipe: KernelRecipe, scaling: Scaling
+) -> tuple[tuple[SparseCounts, ...], NDArray[np.float16]]:
+    counts = tuple(_counts_of(features, name) for name in recipe.fingerprints)
+    x = scaling(features.descriptors)
+    return counts, x if recipe.descriptors else x[:, :0]
+
+
+def _likeliest(
+    counts: Sequence[SparseCounts], x: NDArray[np.float16], learnt: Array, rng: np.random.Generator
+) -> Parameters:
+    standard = (learnt - learnt.mean()) / (float(learnt.std()) or 1.0)
+    return fit_parameters(counts, x.astype(np.float64), standard, rng=rng)
+
+
+def _fit(
+    features: KernelFeatures,
+    values: Array,
+    recipe: KernelRecipe,
+    rng: np.random.Generator,
+    parameters: Parameters | None,
+) -> TanimotoKernel:
     learnt = forward(recipe.transform, values)
     mean, scale = float(learnt.mean()), float(learnt.std()) or 1.0
     scaling = _scaling(features.descriptors)
-    counts = tuple(sparse(getattr(features, name)) for name in recipe.fingerprints)
-    x = scaling(features.descriptors)
-    if not recipe.descriptors:
-        x = x[:, :0]
-    parameters = fit_parameters(counts, x.astype(np.float64), (learnt - mean) / scale, rng=rng)
+    counts, x = _seen(features, recipe, scaling)
+    if parameters is None:
+        parameters = _likeliest(counts, x, learnt, rng)
     used = np.flatnonzero(parameters.shares)
     kept = np.arange(len(values))
     if len(values) > recipe.max_compounds:
@@ -231,7 +308,7 @@ def _scaling(descriptors: NDArray[np.float32]) -> Scaling:
 
 def _solve(
     model: TanimotoKernel,
-    features: Features,
+    features: KernelFeatures,
     residual: Array,
     kept: NDArray[np.int64],
     parameters: Parameters,
@@ -250,8 +327,8 @@ def _solve(
     factor = cholesky(k, lower=True, overwrite_a=True, check_finite=False)
     # With V = L^-1 K_mn: dual = L^-T (V V^T + noise)^-1 V y.
     inner, right = noise * np.eye(len(kept)), np.zeros(len(kept))
-    for start in range(0, len(features), 4 * SLICE):
-        rows = np.arange(start, min(start + 4 * SLICE, len(features)))
+    for start in range(0, len(features), 1024):
+        rows = np.arange(start, min(start + 1024, len(features)))
         v = solve_triangular(factor, model.kernel(features.take(rows)).T, lower=True)
         inner += v @ v.T
         right += v @ residual[rows]

@@ -41,6 +41,11 @@ def _uncharger() -> Any:
     return rdMolStandardize.Uncharger()
 
 
+@cache
+def _carbon() -> Chem.Mol:
+    return Chem.MolFromSmarts("[#6]")
+
+
 def parse(smiles: object) -> tuple[Chem.Mol | None, str]:
     """Parses one SMILES string as it is, without standardising.
 
@@ -74,10 +79,10 @@ def standardise(smiles: object) -> Molecule:
         return Molecule(None, "", reason)
     with rdBase.BlockLogs():
         try:
-            text, mol = _standard_form(mol)
+            text, mol = _standard_form(mol, str(smiles).strip())
         except (ValueError, RuntimeError) as error:  # RDKit's sanitisation errors are ValueErrors
             return Molecule(None, "", f"cannot be standardised: {error}")
-    reason = _unpredictable(mol)
+    reason = _unpredictable(mol, text)
     return Molecule(None, "", reason) if reason else Molecule(mol, text, "")
 
 
@@ -86,16 +91,21 @@ def standardise_all(smiles: Iterable[object]) -> list[Molecule]:
     return [standardise(entry) for entry in smiles]
 
 
-def _standard_form(mol: Chem.Mol) -> tuple[str, Chem.Mol]:
+def _standard_form(mol: Chem.Mol, source: str) -> tuple[str, Chem.Mol]:
+    """The standard form of a molecule parsed from `source`."""
+    parsed = mol
     if len(Chem.GetMolFrags(mol)) > 1:
         mol = max(Chem.GetMolFrags(mol, asMols=True), key=_fragment_rank)
-    if any(atom.GetFormalCharge() for atom in mol.GetAtoms()):
+    # Looking at the text first saves looking at each atom of nearly all molecules.
+    if ("+" in source or "-" in source) and any(atom.GetFormalCharge() for atom in mol.GetAtoms()):
         mol = _uncharger().uncharge(mol)
-    if any(atom.GetAtomMapNum() for atom in mol.GetAtoms()):
+    if ":" in source and any(atom.GetAtomMapNum() for atom in mol.GetAtoms()):
         mol = Chem.Mol(mol)
         for atom in mol.GetAtoms():
             atom.SetAtomMapNum(0)
     text = Chem.MolToSmiles(mol)
+    if mol is parsed and text == source:
+        return text, mol  # it is what would be rebuilt
     rebuilt = Chem.MolFromSmiles(text)
     if rebuilt is None:
         raise ValueError("its canonical SMILES does not parse")
@@ -114,14 +124,13 @@ def _fragment_rank(mol: Chem.Mol) -> tuple[bool, int, float, str]:
     return has_carbon, mol.GetNumHeavyAtoms(), weight, Chem.MolToSmiles(mol)
 
 
-def _unpredictable(mol: Chem.Mol) -> str:
-    numbers = [atom.GetAtomicNum() for atom in mol.GetAtoms()]
-    if 0 in numbers:
+def _unpredictable(mol: Chem.Mol, text: str) -> str:
+    if "*" in text:
         return "has an attachment point or wildcard atom (*)"
-    if 6 not in numbers:
+    if not mol.HasSubstructMatch(_carbon()):
         return "has no carbon atom"
-    if len(numbers) > MAX_HEAVY_ATOMS:
-        return f"has {len(numbers)} heavy atoms, more than {MAX_HEAVY_ATOMS}"
+    if mol.GetNumAtoms() > MAX_HEAVY_ATOMS:
+        return f"has {mol.GetNumAtoms()} heavy atoms, more than {MAX_HEAVY_ATOMS}"
     return ""
 
 

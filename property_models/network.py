@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from property_models.auxiliary import Auxiliary
+from property_models.descriptors import DESCRIPTOR_NAMES
 from property_models.endpoints import Task
-from property_models.features import DESCRIPTOR_NAMES, N_ECFP_BITS, Features
+from property_models.features import N_ECFP_BITS, Features
 from property_models.graphs import (
     ATOM_CATEGORIES,
     BOND_CATEGORIES,

@@ -160,6 +160,12 @@ def load_predictors(root: Path, endpoints: Sequence[str]) -> dict[str, Predictor
         DataError: No predictor of that name; suggests one and lists all.
         ModelFileError: `root` is missing, or a predictor's files are.
     """
+    check_known(root, endpoints)
+    return {name: load_predictor(Path(root) / name) for name in dict.fromkeys(endpoints)}
+
+
+def check_known(root: Path, endpoints: Sequence[str]) -> None:
+    """Raises what `load_predictors` raises for a folder or a name that is not there."""
     known = available(root)
     for name in endpoints:
         if name not in known:
@@ -167,7 +173,6 @@ def load_predictors(root: Path, endpoints: Sequence[str]) -> dict[str, Predictor
                 f"unknown endpoint {name!r}{did_you_mean(name, known)}; "
                 f"predictors in {root}: {', '.join(known) or 'none'}"
             )
-    return {name: load_predictor(Path(root) / name) for name in dict.fromkeys(endpoints)}
 
 
 def available(root: Path) -> list[str]:

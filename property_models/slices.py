@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
+from property_models.descriptors import DESCRIPTOR_NAMES
 from property_models.endpoints import Task
 from property_models.evaluate import SIMILARITY_EDGES
-from property_models.features import DESCRIPTOR_NAMES, Features
+from property_models.features import Features
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+
+
+# A column that so large a share of the rows has is kept whole: a pass over it takes whole vectors
+# of rows at a time.
+_COMMON_SHARE = 1 / 32
+
+
+class ByColumn(NamedTuple):
+    """Counts by column; column c holds entries starts[c] to starts[c + 1].
+
+    Attributes:
+        starts: int64, shape (width + 1,).
+        rows: int32.
+        counts: uint8.
+        places: Of each column in `dense`, -1 where it is not there, int32, shape (width,).
+        dense: Counts of the common columns, uint8, shape (n_common, n).
+    """
+
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    counts: NDArray[np.uint8]
+    places: NDArray[np.int32]
+    dense: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -39,12 +63,18 @@ class SparseCounts:
         return totals
 
     @cached_property
-    def postings(self) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]:
-        """The same by column: (starts of each column, rows, counts)."""
+    def by_column(self) -> ByColumn:
+        """The same by column."""
         order = np.argsort(self.columns, kind="stable")
         rows = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.starts))
-        starts = np.searchsorted(self.columns[order], np.arange(self.width + 1))
-        return starts.astype(np.int64), rows[order], self.counts[order]
+        starts = np.searchsorted(self.columns[order], np.arange(self.width + 1)).astype(np.int64)
+        common = np.flatnonzero(np.diff(starts) > _COMMON_SHARE * len(self))
+        places = np.full(self.width, -1, np.int32)
+        places[common] = np.arange(len(common))
+        dense = np.zeros((len(common), len(self)), np.uint8)
+        at = places[self.columns]
+        dense[at[at >= 0], rows[at >= 0]] = self.counts[at >= 0]
+        return ByColumn(starts, rows[order], self.counts[order], places, dense)
 
     def take(self, rows: NDArray[np.int64]) -> SparseCounts:
         """The given rows, in the given order."""
@@ -63,18 +93,37 @@ def sparse(counts: NDArray[np.uint8]) -> SparseCounts:
 
 def tanimoto_to(queries: SparseCounts, reference: SparseCounts) -> Array:
     """Count-Tanimoto similarities, float64, shape (n queries, m); 1 between two empty rows."""
-    starts, rows, counts = reference.postings
-    found: Array = _tanimoto(
-        queries.starts, queries.columns, queries.counts, queries.totals,
-        starts, rows, counts, reference.totals,
+    found = np.zeros((len(queries), len(reference)))
+    add_tanimoto(found, 1.0, queries, reference)
+    return found
+
+
+def add_tanimoto(
+    out: Array, share: float, queries: SparseCounts, reference: SparseCounts, *, first: int = 0
+) -> None:
+    """Adds `share` times the similarities of some queries to `out`, shape (k, m).
+
+    The queries are rows `first` to `first + k`. A row's numbers depend on that row alone.
+    """
+    _add_tanimoto(
+        out, share, queries.starts[first:], queries.columns, queries.counts,
+        queries.totals[first:], *reference.by_column, reference.totals.astype(np.float64),
     )  # fmt: skip
-    return found
 
 
-def pair_tanimoto(counts: SparseCounts, rows: NDArray[np.int64]) -> Array:
-    """Similarities among a few rows, float64, shape (k, k)."""
-    found: Array = _pairs(counts.starts, counts.columns, counts.counts, counts.totals, rows)
-    return found
+def add_tanimoto_among(
+    out: Array, share: float, counts: SparseCounts, rows: NDArray[np.int64]
+) -> None:
+    """Adds `share` times the similarities among each few rows to `out`.
+
+    Args:
+        out: float64, shape (n, k, k).
+        share: Factor.
+        counts: Of all rows.
+        rows: int64, shape (n, k).
+    """
+    _add_among(out, share, counts.starts, counts.columns, counts.counts, counts.totals,
+               counts.width, rows)  # fmt: skip
 
 
 def tanimoto(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Array:
@@ -83,55 +132,71 @@ def tanimoto(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Array:
 
 
 @njit(cache=True, nogil=True)
-def _tanimoto(
+def _add_tanimoto(
+    out: Array,
+    share: float,
     starts: NDArray[np.int64],
     columns: NDArray[np.uint16],
     counts: NDArray[np.uint8],
     totals: NDArray[np.int64],
-    posting_starts: NDArray[np.int64],
-    posting_rows: NDArray[np.int32],
-    posting_counts: NDArray[np.uint8],
-    reference_totals: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    # Only the compounds that share a column with the query are visited, column by column.
-    n, m = len(totals), len(reference_totals)
-    out = np.empty((n, m))
-    common = np.empty(m, np.int64)
+    column_starts: NDArray[np.int64],
+    column_rows: NDArray[np.int32],
+    column_counts: NDArray[np.uint8],
+    places: NDArray[np.int32],
+    dense: NDArray[np.uint8],
+    reference_totals: Array,
+) -> None:
+    n, m = out.shape
+    # Sums of the smaller counts: at most a few per pair of 200 atoms, so 16 bits hold them.
+    common = np.empty(m, np.uint16)
     for i in range(n):
         common[:] = 0
         for entry in range(starts[i], starts[i + 1]):
             column, count = columns[entry], counts[entry]
-            for p in range(posting_starts[column], posting_starts[column + 1]):
-                common[posting_rows[p]] += min(count, posting_counts[p])
+            place = places[column]
+            if place >= 0:
+                whole = dense[place]
+                for j in range(m):
+                    common[j] += min(whole[j], count)
+            else:
+                for p in range(column_starts[column], column_starts[column + 1]):
+                    common[column_rows[p]] += min(column_counts[p], count)
+        row, own = out[i], np.float64(totals[i])
         for j in range(m):
-            union = totals[i] + reference_totals[j] - common[j]
-            out[i, j] = common[j] / union if union > 0 else 1.0
-    return out
+            both = np.float64(common[j])
+            row[j] += share * (both / max(own + reference_totals[j] - both, 1.0))
+        if totals[i] == 0:  # two empty rows are alike
+            for j in range(m):
+                row[j] += share * (reference_totals[j] == 0)
 
 
 @njit(cache=True, nogil=True)
-def _pairs(
+def _add_among(
+    out: Array,
+    share: float,
     starts: NDArray[np.int64],
     columns: NDArray[np.uint16],
     counts: NDArray[np.uint8],
     totals: NDArray[np.int64],
+    width: int,
     rows: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    k = len(rows)
-    out = np.ones((k, k))
-    for a in range(k):
-        for b in range(a):
-            i, j = starts[rows[a]], starts[rows[b]]
-            common = np.int64(0)
-            while i < starts[rows[a] + 1] and j < starts[rows[b] + 1]:
-                if columns[i] == columns[j]:
-                    common += min(counts[i], counts[j])
-                    i += 1
-                    j += 1
-                elif columns[i] < columns[j]:
-                    i += 1
-                else:
-                    j += 1
-            union = totals[rows[a]] + totals[rows[b]] - common
-            out[a, b] = out[b, a] = common / union if union > 0 else 1.0
-    return out
+) -> None:
+    n, k = rows.shape
+    table = np.zeros((width, k), np.uint8)  # counts of the few rows, emptied again after use
+    common = np.empty(k, np.uint16)
+    for i in range(n):
+        for a in range(k):
+            for entry in range(starts[rows[i, a]], starts[rows[i, a] + 1]):
+                table[columns[entry], a] = counts[entry]
+        for a in range(k):
+            common[:] = 0
+            for entry in range(starts[rows[i, a]], starts[rows[i, a] + 1]):
+                whole, count = table[columns[entry]], counts[entry]
+                for b in range(k):
+                    common[b] += min(whole[b], count)
+            for b in range(k):
+                union = totals[rows[i, a]] + totals[rows[i, b]] - np.int64(common[b])
+                out[i, a, b] += share * (common[b] / union) if union > 0 else share
+        for a in range(k):
+            for entry in range(starts[rows[i, a]], starts[rows[i, a] + 1]):
+                table[columns[entry]] = 0

@@ -21,17 +21,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from property_models.additive import AdditiveModel
 from property_models.calibration import (
     Calibration,
     NormalisedIntervals,
     SimilarityIntervals,
     VennAbers,
 )
+from property_models.descriptors import DESCRIPTOR_NAMES
 from property_models.difficulty import Difficulty
 from property_models.domain import Domain, ReferenceIndex
 from property_models.endpoints import Direction, Endpoint, Task
 from property_models.errors import ModelFileError
-from property_models.features import DESCRIPTOR_NAMES, N_ECFP_COUNTS
+from property_models.features import N_ECFP_COUNTS
 from property_models.member_files import (
     is_member_file,
     load_member,
@@ -116,12 +118,14 @@ class Parts:
         weights: What each member's score counts, not negative.
         calibration: Fitted on out-of-fold scores.
         reference: The training compounds.
+        additive: Surrogate for explanations; None where a predictor was made without one.
     """
 
     members: list[Member]
     weights: list[float]
     calibration: Calibration
     reference: ReferenceIndex
+    additive: AdditiveModel | None = None
 
 
 def endpoint_of(card: ModelCard) -> Endpoint:
@@ -170,9 +174,14 @@ def _reference_arrays(parts: Parts) -> Arrays:
         "member_weights": np.array(parts.weights, np.float64),
         "domain": np.array([calibration.domain.min_similarity, calibration.domain.max_difficulty]),
     }
+    if (additive := parts.additive) is not None:
+        arrays["additive_weights"] = additive.weights
+        arrays["additive_scalars"] = np.array(
+            [additive.intercept, additive.fidelity, additive.n_molecules]
+        )
     intervals, difficulty = calibration.intervals, calibration.difficulty
     if isinstance(intervals, NormalisedIntervals):
-        arrays["multiple"] = np.array([intervals.multiple])
+        arrays["multiple"] = np.array([intervals.multiple, intervals.exponent])
     elif isinstance(intervals, SimilarityIntervals):
         arrays["edges"], arrays["half_widths"] = intervals.edges, intervals.half_widths
     else:
@@ -216,7 +225,7 @@ def load(folder: Path) -> tuple[ModelCard, Parts]:
         weights = [float(weight) for weight in arrays["member_weights"]]
         if len(weights) != len(members):
             raise ValueError(f"{len(weights)} weights for {len(members)} members")
-        parts = Parts(members, weights, _calibration(arrays), _reference(arrays))
+        parts = Parts(members, weights, _calibration(arrays), _reference(arrays), _additive(arrays))
     except (KeyError, ValueError, TypeError, OSError, RuntimeError, SafetensorError) as error:
         raise ModelFileError(
             f"{folder}: the predictor's files do not fit its card ({error}); {_CURE}"
@@ -270,10 +279,18 @@ def _reference(arrays: Arrays) -> ReferenceIndex:
     return ReferenceIndex(arrays["bits"], keys, arrays["values"], arrays["errors"])
 
 
+def _additive(arrays: Arrays) -> AdditiveModel | None:
+    if "additive_weights" not in arrays:
+        return None
+    intercept, fidelity, n_molecules = map(float, arrays["additive_scalars"])
+    return AdditiveModel(arrays["additive_weights"], intercept, fidelity, int(n_molecules))
+
+
 def _calibration(arrays: Arrays) -> Calibration:
     intervals: NormalisedIntervals | SimilarityIntervals | VennAbers
     if "multiple" in arrays:
-        intervals = NormalisedIntervals(float(arrays["multiple"][0]))
+        # The exponent came later; without one the width is proportional to the expected error.
+        intervals = NormalisedIntervals(*map(float, arrays["multiple"]))
     elif "edges" in arrays:  # card version 1
         intervals = SimilarityIntervals(arrays["edges"], arrays["half_widths"])
     else:

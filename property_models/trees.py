@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from property_models.features import Features
 from property_models.transforms import Transform, forward, inverse
+from property_models.tree_scoring import PackedTrees, read_lightgbm
 
 if TYPE_CHECKING:
     import lightgbm
@@ -82,11 +83,13 @@ class _LightGBMModels:
     """LightGBM models that differ by their seed.
 
     Attributes:
-        boosters: At least one.
+        models: At least one.
+        text: LightGBM's own text form of them, gzipped.
         transform: Scale of their output.
     """
 
-    boosters: Sequence[lightgbm.Booster]
+    models: Sequence[PackedTrees]
+    text: bytes
     transform: Transform = "none"
 
     def predict(self, features: Features) -> Array:
@@ -97,27 +100,26 @@ class _LightGBMModels:
         """Mean and standard deviation over the seeds, float64, shape (n,)."""
         if len(features) == 0:
             return np.empty(0), np.empty(0)
-        # One thread: more gain nothing on small batches and fight with other processes.
-        raw = [booster.predict(features.table, num_threads=1) for booster in self.boosters]
-        votes = inverse(self.transform, np.asarray(raw, dtype=np.float64))
+        raw = [model.predict(features.table_blocks, len(features)) for model in self.models]
+        votes = inverse(self.transform, np.array(raw))
         return votes.mean(axis=0), votes.std(axis=0)
 
     def to_bytes(self) -> bytes:
         """LightGBM's own text form, gzipped without a time stamp."""
-        text = _SEPARATOR.join(booster.model_to_string() for booster in self.boosters)
-        return gzip.compress(text.encode(), compresslevel=9, mtime=0)
+        return gzip.compress(gzip.decompress(self.text), compresslevel=9, mtime=0)
 
     @classmethod
     def from_bytes(cls, data: bytes, transform: Transform = "none") -> Self:
-        """Reads what `to_bytes` wrote; raises ValueError or OSError on anything else."""
-        import lightgbm
+        """Reads what `to_bytes` wrote; raises ValueError, KeyError or OSError on anything else."""
+        texts = gzip.decompress(data).decode().split(_SEPARATOR)
+        return cls([read_lightgbm(text) for text in texts], data, transform)
 
-        boosters = []
-        for text in gzip.decompress(data).decode().split(_SEPARATOR):
-            if not text.startswith("tree\n") or "end of trees" not in text:
-                raise ValueError("not a LightGBM text model")
-            boosters.append(lightgbm.Booster(model_str=text))
-        return cls(boosters, transform)
+    @classmethod
+    def of(cls, boosters: Sequence[lightgbm.Booster], transform: Transform) -> Self:
+        """Takes over what LightGBM has trained."""
+        text = _SEPARATOR.join(booster.model_to_string() for booster in boosters)
+        # Best compression takes a second, and most models never see a file.
+        return cls.from_bytes(gzip.compress(text.encode(), compresslevel=1, mtime=0), transform)
 
 
 class BoostedTrees(_LightGBMModels):
@@ -160,7 +162,7 @@ def fit_boosted_trees(
         "lambda_l2": recipe.l2,
     }
     boosters = _train(features, learnt, parameters, recipe.n_trees, seed, recipe.n_seeds)
-    return BoostedTrees(boosters, recipe.transform)
+    return BoostedTrees.of(boosters, recipe.transform)
 
 
 def fit_random_forest(
@@ -180,9 +182,8 @@ def fit_random_forest(
         "bagging_fraction": recipe.row_share,
     }
     learnt = forward(recipe.transform, values)
-    return RandomForest(
-        _train(features, learnt, parameters, recipe.n_trees, seed, 1), recipe.transform
-    )
+    boosters = _train(features, learnt, parameters, recipe.n_trees, seed, 1)
+    return RandomForest.of(boosters, recipe.transform)
 
 
 def _train(

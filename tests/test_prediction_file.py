@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from molgen.errors import ConfigError, DataError
-from molgen.objectives import SHIPPED_PREDICTORS, prediction_file
+from molgen.objectives import SHIPPED_PREDICTORS, prediction_file, prediction_workers
 from molgen.objectives.prediction_file import predict_file
 from property_models import load_predictors, predict_table
 from property_models.errors import PropertyModelError
@@ -294,3 +294,43 @@ def test_a_failure_leaves_the_old_file_as_it_was(
         predict(b"smiles\nC\n\xff\n")
     assert pd.read_csv(tmp_path / "out.csv", dtype=str, keep_default_na=False).equals(before)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in.csv", "out.csv"]
+
+
+# ----------------------------------------------------------------------------------------- workers
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks so small that a few molecules are work for several processes."""
+    monkeypatch.setattr(prediction_file, "CHUNK_SIZE", 4)
+    monkeypatch.setattr(prediction_workers, "MIN_CHUNKS", 2)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("ray", [None, "local"])
+def test_any_number_of_workers_writes_the_same_file(ray: str | None, tmp_path: Path) -> None:
+    (tmp_path / "in.smi").write_text("\n".join([*DRUGS[:13], "oops", *DRUGS[13:18]]))
+
+    def written(n_processes: int, ray: str | None) -> bytes:
+        output = tmp_path / f"out_{n_processes}.csv"
+        counts = predict_file(
+            str(tmp_path / "in.smi"),
+            output,
+            endpoints=["dili"],
+            n_processes=n_processes,
+            ray=ray,
+        )
+        assert counts == (19, 1)
+        return output.read_bytes()
+
+    assert written(1, None) == written(2, ray)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_what_is_wrong_with_the_predictors_is_said_before_processes_start(tmp_path: Path) -> None:
+    (tmp_path / "in.smi").write_text("\n".join(DRUGS[:20]))
+    with pytest.raises(PropertyModelError, match="did you mean 'dili'"):
+        predict_file(
+            str(tmp_path / "in.smi"), tmp_path / "out.csv", endpoints=["dilli"], n_processes=2
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["in.smi"]

@@ -15,7 +15,10 @@ Structures and measurements are training rows of public sets; official test rows
    differ in the measured direction (hydrogen has none: 0), and in which the predictions do;
    `whole` hides each group at once.
 
-`random` attributions are standard normal numbers.
+`random` attributions are standard normal numbers. `blend` is what `explain` draws: a third masking
+by wildcard, the rest the additive surrogate. That, and the surrogate's penalties, were chosen on
+other data by the same protocol: structures of `ames` and, with seeds from 100 on, of the logD set;
+pairs of ppbr_az, ld50_zhu, caco2_wang and two MoleculeACE targets that are not below.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,10 +43,10 @@ from experiments.explanations.known_answers import (
     varies,
 )
 from experiments.recording import print_table, write_results
+from property_models.additive import fit_additive
 from property_models.cleaning import clean
 from property_models.datasets import read_dataset
 from property_models.ensemble import fit_members, mean_score, member_scores
-from property_models.explain.additive import fit_additive
 from property_models.explain.attribution import attribute_atoms, attribute_parts, blend
 from property_models.explain.pairs import MatchedPair, matched_pairs
 from property_models.features import DESCRIPTOR_NAMES, Features, featurise
@@ -317,30 +321,39 @@ def show(results: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--train", type=int, default=2500, help="molecules of the known answers")
-    parser.add_argument("--test", type=int, default=150)
-    parser.add_argument("--limit", type=int, default=4000, help="molecules of a measured set")
+    parser.add_argument("--train", type=int, default=2000, help="molecules of the known answers")
+    parser.add_argument("--test", type=int, default=100)
+    parser.add_argument("--limit", type=int, default=3000, help="molecules of a measured set")
     parser.add_argument(
         "--models",
         nargs="*",
-        default=["trees", "kernel", "trees+kernel", "network", "trees_all", "trees+kernel_all"],
+        default=["network", "trees", "kernel", "trees+kernel", "trees_all", "trees+kernel_all"],
     )
     parser.add_argument("--pair-models", nargs="*", default=["trees", "kernel", "trees+kernel"])
     parser.add_argument("--datasets", nargs="*", default=list(MEASURED))
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, help="default: results.json beside this script")
-    arguments = parser.parse_args()
-    known, pairs = [], []
-    for seed in range(arguments.seeds):
-        if arguments.models:
-            known += known_answers(arguments.models, arguments.train, arguments.test, seed)
-        for dataset in arguments.datasets:
-            pairs += measured_pairs(dataset, arguments.pair_models, arguments.limit, seed)
+    given = parser.parse_args()
+    with ProcessPoolExecutor(given.processes) as pool:
+        seeds = range(given.seeds)
+        answers = [
+            pool.submit(known_answers, [model], given.train, given.test, seed)
+            for seed in seeds
+            for model in given.models
+        ]
+        measured = [
+            pool.submit(measured_pairs, dataset, given.pair_models, given.limit, seed)
+            for seed in seeds
+            for dataset in given.datasets
+        ]
+        known = [row for job in answers for row in job.result()]
+        pairs = [row for job in measured for row in job.result()]
     results = {
         "known_answers": mean_over_seeds(known, ("task", "model", "attribution")),
         "matched_pairs": mean_over_seeds(pairs, ("dataset", "model", "attribution")),
     }
     show(results)
-    print(write_results(__file__, results, seed=0, out=arguments.out))
+    print(write_results(__file__, results, seed=0, out=given.out))
 
 
 if __name__ == "__main__":

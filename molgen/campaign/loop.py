@@ -14,19 +14,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
+from molgen.campaign.proposals import propose, screen, shards
 from molgen.campaign.statistics import proposal_statistics, score_statistics
 from molgen.campaign.workers import ScoredShard
 from molgen.config.campaign import RunConfig
 from molgen.errors import ScorerError
-from molgen.ledger import Ledger, LedgerRow, NewMolecule, Score
+from molgen.ledger import Ledger, LedgerRow, Score
 from molgen.runtime.checkpoint import save_checkpoint
 from molgen.runtime.executor import Executor, Future
+from molgen.search.engine import Search
 from molgen.search.policy import Lesson, Policy
-from molgen.search.proposing import Proposal
-
-T = TypeVar("T")
 
 MAX_BARREN_ROUNDS = 20  # in a row without a molecule to score, before the run ends
 MAX_FAILED_SHARDS = 3  # in a row, before a scorer that fails stops the run
@@ -40,6 +38,7 @@ class Campaign:
     ledger: Ledger
     executor: Executor
     policy: Policy
+    search: Search
     checkpoints: Path
     next_round: int  # the first round that has not been learnt
     weights: bytes | None = None
@@ -69,6 +68,8 @@ def run_campaign(c: Campaign, on_round: Callable[[int, dict[str, float]], None])
     """
     began = time.monotonic()
     _score_leftovers(c)
+    for number in range(c.next_round):
+        c.search.learn(c.ledger.round_rows(number), _proposed_by_arm(_noted_statistics(c, number)))
     under_way: deque[_Round] = deque()
     number, barren = c.next_round, 0
     while True:
@@ -107,12 +108,15 @@ def _open_round(c: Campaign, number: int) -> _Round:
     statistics = _noted_statistics(c, number)
     # A round that gave nothing new is noted as such; it must not be drawn again on resume.
     if not rows and statistics.get("n_new") != 0:
-        proposals = _propose(c, number)
+        made = propose(
+            c.executor, c.search, c.ledger, number, seed=c.config.seed, version=c.policy.version,
+            weights=c.weights if c.policy.version else None,
+        )  # fmt: skip
         proposed = time.perf_counter()
-        molecules = _screen(c, proposals)
-        statistics = proposal_statistics(proposals, molecules)
+        molecules = screen(c.executor, c.search, c.ledger, number, made, c.config)
+        statistics = made.statistics | proposal_statistics(molecules)
         statistics["seconds_propose"] = proposed - began
-        statistics["seconds_filter"] = time.perf_counter() - proposed
+        statistics["seconds_choose"] = time.perf_counter() - proposed
         c.ledger.note_round(number, statistics)
         c.ledger.add(number, molecules)
         rows = c.ledger.round_rows(number)
@@ -125,62 +129,13 @@ def _noted_statistics(c: Campaign, number: int) -> dict[str, float]:
     if not len(rounds) or number not in set(rounds["round"]):
         return {}
     noted = rounds[rounds["round"] == number].iloc[0].to_dict()
-    kept = ("n_", "seconds_", "validity", "uniqueness")
+    kept = ("n_", "seconds_", "uniqueness")
     return {k: v for k, v in noted.items() if k.startswith(kept) and v == v}  # no NaN of others
 
 
-def _propose(c: Campaign, number: int) -> list[Proposal]:
-    """Shards of fixed size, each with a seed of its own; prompts take turns, on over the rounds."""
-    generator = c.config.generator
-    weights = c.weights if c.policy.version else None
-    shards = []
-    firsts = range(0, c.config.round_size, generator.shard_size)
-    for shard, first in enumerate(firsts):
-        n = min(generator.shard_size, c.config.round_size - first)
-        turn = number * len(firsts) + shard
-        prompt = turn % len(generator.prompts) if generator.prompts else -1
-        seed = (c.config.seed, number, shard)
-        shards.append(
-            c.executor.submit("generator", "propose", c.policy.version, weights, n, seed, prompt)
-        )
-    return [proposal for shard in shards for proposal in shard.result()]
-
-
-def _screen(c: Campaign, proposals: Sequence[Proposal]) -> list[NewMolecule]:
-    """New molecules of a round: repeats dropped, filtered ones named, the budget kept."""
-    distinct = list({p.smiles: p for p in proposals}.values())
-    seen = c.ledger.known([p.smiles for p in distinct])
-    new = [p for p in distinct if p.smiles not in seen]
-    constitutions = set(c.ledger.known_constitutions([p.constitution for p in new]))
-    reasons = _filter(c, new)
-    room = float("inf")
-    if c.config.budget.n_oracle_calls is not None:
-        room = c.config.budget.n_oracle_calls - c.ledger.n_oracle_calls()
-    molecules = []
-    for proposal, reason in zip(new, reasons, strict=True):
-        repeated = proposal.constitution in constitutions
-        repeated = repeated and not c.config.objective.is_stereo_aware
-        constitutions.add(proposal.constitution)
-        status = "filtered" if reason else "duplicate" if repeated else "pending"
-        if status == "pending" and room <= 0:
-            break
-        room -= status == "pending"
-        molecules.append(_new_molecule(proposal, status, reason))
-    return molecules
-
-
-def _new_molecule(p: Proposal, status: Any, reason: str) -> NewMolecule:
-    reason = reason or ("same constitution as an earlier molecule" if status == "duplicate" else "")
-    origin = "policy" if p.prompt < 0 else f"policy, prompt {p.prompt}"
-    return NewMolecule(p.smiles, p.inchikey, p.constitution, p.scaffold, origin, (), status, reason)
-
-
-def _filter(c: Campaign, proposals: Sequence[Proposal]) -> list[str]:
-    shards = [
-        c.executor.submit("scorer", "filter", [p.smiles for p in shard])
-        for shard in _shards(proposals, c.config.score_shard_size)
-    ]
-    return [reason for shard in shards for reason in shard.result()]
+def _proposed_by_arm(statistics: dict[str, float]) -> dict[str, float]:
+    prefix = "n_proposed_"
+    return {k.removeprefix(prefix): v for k, v in statistics.items() if k.startswith(prefix)}
 
 
 def _to_send(c: Campaign, pending: Sequence[LedgerRow]) -> list[LedgerRow]:
@@ -200,7 +155,7 @@ def _to_send(c: Campaign, pending: Sequence[LedgerRow]) -> list[LedgerRow]:
 
 def _send(c: Campaign, pending: Sequence[LedgerRow]) -> list[tuple[list[LedgerRow], Future]]:
     sent = []
-    for shard in _shards(pending, c.config.score_shard_size):
+    for shard in shards(pending, c.config.score_shard_size):
         c.ledger.mark_sent([row.id for row in shard])
         sent.append((shard, c.executor.submit("scorer", "score", [row.smiles for row in shard])))
     return sent
@@ -213,6 +168,7 @@ def _close_round(c: Campaign, done: _Round) -> dict[str, float]:
         _commit(c, rows, future.result())
     scored = time.perf_counter()
     rows = c.ledger.round_rows(done.number)
+    c.search.learn(rows, _proposed_by_arm(done.statistics))
     learnt = _learn(c, done.number, rows)
     statistics = done.statistics | score_statistics(c.ledger, c.config.objective, rows) | learnt
     statistics["seconds_score"] = scored - waited
@@ -274,7 +230,3 @@ def _learn(c: Campaign, number: int, rows: Sequence[LedgerRow]) -> dict[str, flo
 def _lesson(row: LedgerRow) -> Lesson:
     _, _, prompt = row.origin.partition("prompt ")
     return Lesson(row.smiles, row.scaffold, row.reward, int(prompt) if prompt else -1)
-
-
-def _shards(items: Sequence[T], size: int) -> list[list[T]]:
-    return [list(items[i : i + size]) for i in range(0, len(items), size)]

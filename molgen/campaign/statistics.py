@@ -11,31 +11,19 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from molgen.config.objective import ObjectiveConfig, component_name
 from molgen.ledger import Ledger, LedgerRow, NewMolecule
-from molgen.search.proposing import Proposal
 
 _N_DIVERSITY = 256  # molecules whose pairs are compared
 
 
-def proposal_statistics(
-    proposals: Sequence[Proposal], molecules: Sequence[NewMolecule]
-) -> dict[str, float]:
-    """The funnel of a round up to scoring.
+def proposal_statistics(molecules: Sequence[NewMolecule]) -> dict[str, float]:
+    """The funnel of a round from what was chosen to what is scored.
 
     Returns:
-        n_proposed, n_valid (the generator makes nothing else; RDKit has parsed each), n_unique
-        (distinct in the round), n_new (first seen in this round, within the budget), n_duplicate
-        (their constitution was seen before), n_filtered; validity and uniqueness, shares of the
-        proposed.
+        n_new (entered the ledger in this round), n_duplicate (their constitution was seen
+        before), n_filtered.
     """
     statuses = [m.status for m in molecules]
-    n_valid = sum(bool(p.inchikey) for p in proposals)
-    n_unique = len({p.smiles for p in proposals})
     return {
-        "n_proposed": len(proposals),
-        "n_valid": n_valid,
-        "n_unique": n_unique,
-        "validity": n_valid / len(proposals),
-        "uniqueness": n_unique / len(proposals),
         "n_new": len(molecules),
         "n_duplicate": statuses.count("duplicate"),
         "n_filtered": statuses.count("filtered"),

@@ -25,6 +25,7 @@ from molgen.runtime.checkpoint import load_checkpoint
 from molgen.runtime.executor import WorkerPool
 from molgen.runtime.executors import make_executor
 from molgen.runtime.tracking import Tracker, default_uri, no_tracker
+from molgen.search.engine import Search
 from molgen.search.policy import Policy, make_plan
 from molgen.search.proposing import make_generator
 
@@ -38,6 +39,7 @@ def check_campaign(config: RunConfig) -> None:
         MolgenError: a predictor, scorer program, prior or prompt that cannot be used.
     """
     check_objective(config.objective, SHIPPED_PREDICTORS)
+    Search(config)  # reads the library
     network = load_network(_prior(config))
     prompts = [
         parse_prompt(p, network.vocabulary, network.tables) for p in config.generator.prompts
@@ -97,6 +99,7 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
     prior = load_network(_prior(config))
     prompts = [parse_prompt(p, prior.vocabulary, prior.tables) for p in config.generator.prompts]
     policy = Policy(prior, config.learning, prompts, config.seed)
+    search = Search(config)
     next_round, weights = 0, None
     checkpoint = load_checkpoint(folder.checkpoints)
     if checkpoint is not None:
@@ -108,7 +111,9 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
     ledger = Ledger.open(config.ledger.url or folder.ledger_file, create=True)
     executor = make_executor(config.executor, _pools(config))
     try:
-        yield Campaign(config, ledger, executor, policy, folder.checkpoints, next_round, weights)
+        yield Campaign(
+            config, ledger, executor, policy, search, folder.checkpoints, next_round, weights
+        )
     finally:
         executor.close()
         ledger.close()
@@ -116,7 +121,10 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
 
 def _pools(config: RunConfig) -> list[WorkerPool]:
     e = config.executor
-    generator = partial(make_generator, _prior(config), config.generator.prompts, _sampling(config))
+    generator = partial(
+        make_generator, _prior(config), config.generator.prompts, _sampling(config),
+        config.search.plausible_only,
+    )  # fmt: skip
     scorer = partial(make_scorer, config.objective, SHIPPED_PREDICTORS)
     if isinstance(e, LocalExecutorConfig):
         return [

@@ -42,6 +42,42 @@ class LearningConfig(Section):
     )
 
 
+Move = Literal["sample", "regrow", "link", "cross", "edit"]
+
+
+class SearchConfig(Section):
+    """How the next molecules are found; each ingredient can be left out."""
+
+    moves: list[Move] = Field(
+        ["sample", "regrow", "link", "cross", "edit"], min_length=1,
+        description="sample the policy; let it regrow a deleted part; let it link parts of two "
+        "parents; join two parents' parts directly; change an atom, bond or group. With "
+        "generator.prompts: sample alone, as the others do not keep the prompt",
+    )  # fmt: skip
+    adapt_moves: bool = Field(True, description="moves that pay get a larger share of proposals")
+    surrogate: bool = Field(
+        True, description="a model of everything scored so far chooses what is scored next"
+    )
+    proposals_per_call: int = Field(
+        20, ge=1, description="with the surrogate: proposals for each molecule that is scored"
+    )
+    max_compounds: int = Field(1500, ge=16, description="that the surrogate is fitted on")
+    optimism: float = Field(
+        0.5, ge=0, description="deviations that count for a molecule, mean over a batch"
+    )
+    random_share: float = Field(0.1, ge=0, le=1, description="of a batch that chance fills")
+    max_batch_similarity: float = Field(0.85, gt=0, le=1, description="of two in a batch")
+    population_size: int = Field(100, ge=2, description="best molecules that serve as parents")
+    max_similarity: float = Field(0.75, gt=0, le=1, description="of two of the population")
+    max_per_scaffold: int = Field(10, ge=1, description="of the population")
+    plausible_only: bool = Field(
+        True, description="drop proposals such as cumulenes or peroxides before they cost a call"
+    )
+    library: str | None = Field(
+        None, description="file of SMILES whose molecules compete for calls as one more move"
+    )
+
+
 class BudgetConfig(Section):
     """When to stop: the first bound that is reached."""
 
@@ -115,7 +151,9 @@ class RunConfig(Section):
     name: str = Field(pattern=r"^[\w.-]+$")
     description: str = ""
     seed: int = Field(1, ge=0)
-    round_size: int = Field(256, ge=1, description="molecules proposed in a round")
+    round_size: int = Field(
+        64, ge=1, description="molecules scored in a round; without the surrogate, proposed"
+    )
     lag: int = Field(
         0, ge=0, description="rounds that may be under way before their results are learnt"
     )
@@ -123,6 +161,7 @@ class RunConfig(Section):
     generator: GeneratorConfig = GeneratorConfig()
     objective: ObjectiveConfig
     learning: LearningConfig = LearningConfig()
+    search: SearchConfig = SearchConfig()
     budget: BudgetConfig
     executor: Executor = LocalExecutorConfig()
     tracking: TrackingConfig = TrackingConfig()

@@ -34,7 +34,7 @@ from molgen.generator.network import Cache, GraphTransformer, autocast, padded
 from molgen.generator.prompts import Prompt, lay_down
 from molgen.generator.stereo import finish
 from molgen.graphs.decoding import canonical_smiles, to_mol
-from molgen.graphs.orders import new_targets
+from molgen.graphs.orders import new_plan, new_targets
 from molgen.graphs.state import MAX_ATOMS, States, new_states, start, token_limit
 from molgen.graphs.vocabulary import N_FIXED_ACTIONS, STOP
 
@@ -109,7 +109,7 @@ def sample(
     n: int,
     *,
     seed: int | Sequence[int],
-    prompt: Prompt | None = None,
+    prompt: Prompt | Sequence[Prompt] | None = None,
     options: SamplingOptions = SamplingOptions(),
 ) -> list[Sample]:
     """Draw n molecules; `draw` also says what was rejected on the way, and raises the same."""
@@ -122,7 +122,7 @@ def draw(
     n: int,
     *,
     seed: int | Sequence[int],
-    prompt: Prompt | None = None,
+    prompt: Prompt | Sequence[Prompt] | None = None,
     options: SamplingOptions = SamplingOptions(),
     batch_size: int = BATCH_SIZE,
     bfloat16: bool | None = None,
@@ -136,7 +136,7 @@ def draw(
         network: prior or policy, in evaluation mode, on the CPU.
         n: number of molecules. Every one started is returned unless something is forbidden.
         seed: anything that numpy's default_rng takes.
-        prompt: the part to keep; None: de novo.
+        prompt: the part to keep, or n of them, one for each sample; None: de novo.
         options: sizes, temperature, what may be added and what not.
         batch_size: molecules under way at once.
         bfloat16: matrix products in bfloat16, as in training; None: where the processor has
@@ -151,9 +151,18 @@ def draw(
     """
     if bfloat16 is None:
         bfloat16 = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-    rules = check_options(network, prompt, options)
+    rng = np.random.default_rng(seed)
+    each: Sequence[Prompt | None]
+    if isinstance(prompt, Sequence):
+        each = prompt
+        if len(each) != n:
+            raise ValueError(f"{n} samples asked for, with {len(each)} prompts")
+    else:  # samples of one prompt share some beginnings
+        each = [prompt] * (1 if prompt is None else min(n, _N_PROMPT_ORDERS))
+    for one in {id(one): one for one in each}.values():
+        rules = check_options(network, one, options)
     with autocast(bfloat16):
-        run = _Run(network, n, np.random.default_rng(seed), prompt, options, rules, batch_size)
+        run = _Run(network, n, rng, each, options, rules, batch_size)
         while run.refill():
             run.step()
     return Drawn([s for s in run.samples if s is not None], run.n_attempts, run.n_rejected)
@@ -204,26 +213,30 @@ class _Beginnings:
     """Laid-down prompts, or the empty graph, once through the network.
 
     Attributes:
-        states: one for each order in which the prompt was laid down.
-        kept: for each order, where the core's atoms went.
+        prompts: one for each beginning; several may be the same, laid down in different orders.
+        states: of each.
+        kept: of each, where the core's atoms went.
         cache: of their tokens.
         h_MD: hidden states after the last token.
     """
 
     def __init__(
-        self, network: GraphTransformer, n: int, prompt: Prompt | None, max_atoms: int,
+        self, network: GraphTransformer, prompts: Sequence[Prompt | None], max_atoms: int,
         rng: np.random.Generator,
     ) -> None:  # fmt: skip
-        m = 1 if prompt is None else min(n, _N_PROMPT_ORDERS)
+        m = len(prompts)
         self.states: States = new_states(m)
+        self.prompts = prompts
         self.kept: list[tuple[int, ...]] = [()] * m
-        if prompt is None:
-            start(self.states[0], False)
-        else:
-            plan, scratch = prompt.plan.copy(), new_targets(1)[0]
-            plan["rng"] = rng.integers(2**63)
-            for i, state in enumerate(self.states):
-                self.kept[i] = lay_down(prompt, state, plan, scratch, network.tables, max_atoms)
+        scratch, plan, of = new_targets(1)[0], new_plan(), None
+        for i, (prompt, state) in enumerate(zip(prompts, self.states, strict=True)):
+            if prompt is None:
+                start(state, False)
+                continue
+            if prompt is not of:
+                plan, of = prompt.plan.copy(), prompt
+                plan["rng"] = rng.integers(2**63)
+            self.kept[i] = lay_down(prompt, state, plan, scratch, network.tables, max_atoms)
         self.cache = Cache(network.size, m, int(self.states["n_tokens"].max()))
         self.h_MD = _feed(network, self.states, np.arange(m), np.zeros(m, np.int64), self.cache)
 
@@ -243,14 +256,14 @@ class _Run:
     """Molecules under way, each in a slot, and those that are finished."""
 
     def __init__(
-        self, network: GraphTransformer, n: int, rng: np.random.Generator, prompt: Prompt | None,
-        options: SamplingOptions, rules: Restrictions, batch_size: int,
+        self, network: GraphTransformer, n: int, rng: np.random.Generator,
+        prompts: Sequence[Prompt | None], options: SamplingOptions, rules: Restrictions,
+        batch_size: int,
     ) -> None:  # fmt: skip
         self.samples: list[Sample | None] = [None] * n
         self.n_attempts, self.n_rejected = 0, Counter[str]()
         self._network, self._rng, self._options, self._rules = network, rng, options, rules
-        self._prompt = prompt
-        self._begin = _Beginnings(network, n, prompt, options.max_atoms, rng)
+        self._begin = _Beginnings(network, prompts, options.max_atoms, rng)
         n_slots = min(n, batch_size)
         self._states = new_states(n_slots)
         self._cache = Cache(network.size, n_slots, token_limit(options.max_atoms))
@@ -320,10 +333,11 @@ class _Run:
         self._sample_of[slot] = -1
         reason = NO_LEGAL_STEP if stuck else None
         if not stuck:
-            kept = self._begin.kept[number % len(self._begin.kept)]
+            begin = number % len(self._begin.kept)
+            kept, prompt = self._begin.kept[begin], self._begin.prompts[begin]
             mol = to_mol(self._states[slot], self._network.vocabulary)
-            if self._prompt is not None:
-                mol = finish(mol, kept, self._prompt)
+            if prompt is not None:
+                mol = finish(mol, kept, prompt)
             finished = Sample(canonical_smiles(mol), mol, kept)
             reason = self._rules.first_match(finished.smiles, mol, kept)
             if reason is None:
@@ -338,7 +352,8 @@ class _Run:
     def _give_up(self) -> None:
         reasons = ", ".join(f"{n} by {reason}" for reason, n in self.n_rejected.most_common(3))
         n_found = sum(s is not None for s in self.samples)
-        around = f" around {self._prompt.smiles!r}" if self._prompt else ""
+        texts = {p.smiles for p in self._begin.prompts if p is not None}
+        around = f" around {texts.pop()!r}" if len(texts) == 1 else ""
         raise ConfigError(
             f"forbidden: {self.n_attempts} molecules started{around}, {n_found} of "
             f"{len(self.samples)} found; rejected {reasons}; forbid less or allow more attempts"

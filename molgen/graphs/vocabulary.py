@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,6 +89,13 @@ class Vocabulary:
         """The arrays that compiled code reads."""
         return _tables(self) if self.known_tables is None else self.known_tables
 
+    @cached_property
+    def _numbers(self) -> tuple[dict[AtomType, int], dict[str, int]]:
+        return (
+            {t: i for i, t in enumerate(self.atom_types)},
+            {r.key: i for i, r in enumerate(self.rings)},
+        )
+
     def units(self, encoded: EncodedMolecule) -> tuple[IntArray, IntArray] | None:
         """Units and bonds of a molecule in this vocabulary's numbers.
 
@@ -99,8 +107,7 @@ class Vocabulary:
             None where an atom type is not in the vocabulary. A ring system that is not in the
             vocabulary is opened into its atoms, in place, so atoms keep their numbers.
         """
-        types = {t: i for i, t in enumerate(self.atom_types)}
-        rings = {r.key: i for i, r in enumerate(self.rings)}
+        types, rings = self._numbers
         units: list[int] = []
         bonds = list(encoded.bonds)
         position = 0

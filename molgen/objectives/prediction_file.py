@@ -24,16 +24,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from molgen.errors import ConfigError, DataError
-from molgen.objectives import SHIPPED_PREDICTORS
+from molgen.objectives.prediction_workers import predicted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from property_models import Predictor
-
 T = TypeVar("T")
 
-CHUNK_SIZE = 2000  # rows in memory at a time
+CHUNK_SIZE = 512  # rows read, predicted and written together
 _SUFFIX = "_input"  # of an input column whose name a result needs
 
 
@@ -53,6 +51,11 @@ class _Chunk:
     reasons: list[str]
     share: float | None
 
+    @property
+    def readable(self) -> list[Any]:
+        """SMILES of each row, '' where it cannot be read."""
+        return [s if not r else "" for s, r in zip(self.smiles, self.reasons, strict=True)]
+
 
 def predict_file(
     table: str,
@@ -61,6 +64,8 @@ def predict_file(
     endpoints: Sequence[str] = (),
     folder: Path | None = None,
     smiles_column: str = "smiles",
+    n_processes: int | None = None,
+    ray: str | None = None,
 ) -> tuple[int, int]:
     """Predicts every row of a file and writes the file again with the predictions beside it.
 
@@ -75,6 +80,8 @@ def predict_file(
         endpoints: What to predict; empty: everything there is a predictor for.
         folder: Folder of predictors; None: the shipped ones.
         smiles_column: Where a .csv, .tsv or .parquet holds the structures.
+        n_processes: That predict; None: one for each core. The rows are the same on any number.
+        ray: Predict on Ray: 'local', or an address; None: no Ray.
 
     Returns:
         Rows written, and how many of them have no prediction.
@@ -89,10 +96,12 @@ def predict_file(
         contextlib.closing(_read(table, smiles_column)) as chunks,
         _writing(output) as write,
         _progress() as advance,
+        contextlib.closing(
+            predicted(chunks, folder=folder, endpoints=endpoints, n_processes=n_processes, ray=ray)
+        ) as tables,
     ):
-        predictors = open_predictors(folder, endpoints)
-        for chunk in chunks:
-            found = _predict(chunk, predictors)
+        for chunk, table_of_chunk in tables:
+            found = _beside(chunk, table_of_chunk)
             write(found)
             n_rows += len(found)
             n_failed += int((found["reason"] != "").sum())
@@ -111,27 +120,12 @@ def read_structures(table: str, *, smiles_column: str = "smiles", n_max: int) ->
         return list(islice(found, n_max))
 
 
-def open_predictors(folder: Path | None, endpoints: Sequence[str]) -> dict[str, Predictor]:
-    """The named predictors, or all of the folder; None is the folder of the shipped ones."""
-    from property_models import load_predictors
-    from property_models.predictor import available
-
-    root = SHIPPED_PREDICTORS if folder is None else folder
-    names = list(endpoints) or available(root)
-    if not names:
-        raise ConfigError(f"{root}: holds no predictor; make one with `molgen train-predictor`")
-    return load_predictors(root, names)
-
-
-def _predict(chunk: _Chunk, predictors: Mapping[str, Predictor]) -> pd.DataFrame:
+def _beside(chunk: _Chunk, found: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a chunk with their predictions."""
     import pandas as pd
 
-    from property_models import predict_table
-
-    readable = [s if not r else "" for s, r in zip(chunk.smiles, chunk.reasons, strict=True)]
-    found = predict_table(predictors, readable)
     found["reason"] = [
-        own or predicted for own, predicted in zip(chunk.reasons, found["reason"], strict=True)
+        own or theirs for own, theirs in zip(chunk.reasons, found["reason"], strict=True)
     ]
     # Said outright, because a chunk without rows does not show what a column holds.
     texts = [c for c in found.columns if c == "reason" or c.endswith("_neighbour_inchikey")]

@@ -97,9 +97,8 @@ def funnel(run: RunRecord) -> list[Stage]:
         notes.append(f"{unscored:,} could not be scored")
     stages = [
         ("generated", _total(run.rounds, "n_proposed"), "molecules proposed"),
-        ("valid", _total(run.rounds, "n_valid"), "chemically valid"),
-        ("unique", _total(run.rounds, "n_unique"), "distinct within their round"),
-        ("new", _total(run.rounds, "n_new"), "not met before in this run"),
+        ("unique", _total(run.rounds, "n_unique"), "plausible, and distinct within their round"),
+        ("chosen", _total(run.rounds, "n_new"), "new, and worth scoring by the surrogate"),
         ("passed filters", passed, "sent to be scored"),
         ("scored", scored, ", ".join(notes)),
     ]

@@ -1,4 +1,4 @@
-"""The worker that draws molecules from the policy and says who they are."""
+"""The worker that proposes molecules and says who they are."""
 
 from __future__ import annotations
 
@@ -10,68 +10,94 @@ from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molgen.generator.prompts import Prompt, parse_prompt
-from molgen.generator.sampler import SamplingOptions, sample
+from molgen.generator.sampler import SamplingOptions
 from molgen.generator.weights import load_network
+from molgen.search.moves import Made, Order, make
+from molgen.search.plausible import implausible
 from molgen.search.policy import read_weights
+from molgen.search.surrogate import Description, describe
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A molecule and its identities; `prompt` is the index of its prompt, -1 de novo."""
+    """A molecule and its identities."""
 
     smiles: str
     inchikey: str
     constitution: str
     scaffold: str
-    prompt: int
+    arm: str = "sample"
+    parents: tuple[str, ...] = ()
+    prompt: int = -1
+
+
+@dataclass(frozen=True)
+class MadeShard:
+    """What a shard's orders gave.
+
+    Attributes:
+        made: plausible molecules, repeats included.
+        described: what the surrogate sees of them, where it was asked for.
+        n_implausible: molecules dropped.
+    """
+
+    made: list[Made]
+    described: Description | None
+    n_implausible: int
 
 
 class GeneratorWorker:
     """Holds the network; new weights come with the calls that need them."""
 
     def __init__(
-        self, prior: Path | None, prompts: Sequence[str], options: SamplingOptions
-    ) -> None:
+        self, prior: Path | None, prompts: Sequence[str], options: SamplingOptions,
+        plausible_only: bool,
+    ) -> None:  # fmt: skip
         self._network = load_network(prior)
         self._prompts: list[Prompt] = [
             parse_prompt(p, self._network.vocabulary, self._network.tables) for p in prompts
         ]
-        self._options = options
+        self._options, self._plausible_only = options, plausible_only
         self._version = 0
 
     def propose(
-        self, version: int, weights: bytes | None, n: int, seed: Sequence[int], prompt: int
-    ) -> list[Proposal]:
-        """Draw a shard.
+        self, version: int, weights: bytes | None, orders: Sequence[Order], seed: Sequence[int],
+        with_description: bool,
+    ) -> MadeShard:  # fmt: skip
+        """Carry out a shard's orders.
 
         Args:
             version: of the policy; 0 is the prior.
             weights: the policy's, None for the prior's.
-            n: molecules to draw.
+            orders: what to make.
             seed: of this shard.
-            prompt: index of the prompt, -1: de novo.
-
-        Returns:
-            n proposals, repeats included.
+            with_description: whether the surrogate is to judge.
         """
         if version != self._version and weights is not None:
             self._network.load_state_dict(read_weights(weights))
             self._version = version
-        drawn = sample(
-            self._network, n, seed=seed, options=self._options,
-            prompt=self._prompts[prompt] if prompt >= 0 else None,
-        )  # fmt: skip
-        return [identify(s.smiles, prompt) for s in drawn]
+        made = make(orders, self._network, self._prompts, self._options, seed)
+        kept = made
+        if self._plausible_only:
+            kept = [m for m in made if not implausible(Chem.MolFromSmiles(m.smiles))]
+        described = describe([m.smiles for m in kept]) if with_description else None
+        return MadeShard(kept, described, len(made) - len(kept))
+
+    def identify(self, made: Sequence[Made]) -> list[Proposal]:
+        """The identities of molecules, in their order."""
+        return [identify(m.smiles, m.arm, m.parents, m.prompt) for m in made]
 
 
 def make_generator(
-    prior: Path | None, prompts: Sequence[str], options: SamplingOptions
+    prior: Path | None, prompts: Sequence[str], options: SamplingOptions, plausible_only: bool
 ) -> GeneratorWorker:
     """For a worker pool."""
-    return GeneratorWorker(prior, prompts, options)
+    return GeneratorWorker(prior, prompts, options, plausible_only)
 
 
-def identify(smiles: str, prompt: int = -1) -> Proposal:
+def identify(
+    smiles: str, arm: str = "sample", parents: tuple[str, ...] = (), prompt: int = -1
+) -> Proposal:
     """The identities of a molecule given by canonical SMILES.
 
     The scaffold is the Murcko scaffold's SMILES without stereo, '' for an acyclic molecule.
@@ -79,5 +105,5 @@ def identify(smiles: str, prompt: int = -1) -> Proposal:
     mol = Chem.MolFromSmiles(smiles)
     inchikey = Chem.MolToInchiKey(mol)
     Chem.RemoveStereochemistry(mol)
-    scaffold = MurckoScaffold.GetScaffoldForMol(mol)
-    return Proposal(smiles, inchikey, Chem.MolToSmiles(mol), Chem.MolToSmiles(scaffold), prompt)
+    scaffold = Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(mol))
+    return Proposal(smiles, inchikey, Chem.MolToSmiles(mol), scaffold, arm, parents, prompt)

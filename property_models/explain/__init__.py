@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from property_models.explain.additive import AdditiveModel, fit_additive
+from property_models.additive import AdditiveModel, fit_additive
 from property_models.explain.attribution import (
     attribute_atoms,
     attribute_parts,

@@ -10,8 +10,8 @@ Two ways to hide atoms:
 
 Hiding an atom also changes the surroundings of its neighbours, so colour runs into them, as in
 the similarity maps of Riniker and Landrum (2013, https://doi.org/10.1186/1758-2946-5-43). The
-additive surrogate (`additive.fit_additive`) does not have that fault but only knows what is local.
-Their mean, `blend`, was the most faithful on known answers (experiments/explanations).
+additive surrogate (`property_models.additive`) does not have that fault but only knows what is
+local. Their weighted mean, `blend`, is the default (experiments/explanations).
 
 A positive attribution means that the atom raises the score: score of the molecule less score of
 the molecule with the atom hidden. Attributions of atoms overlap; they do not add up to the score.
@@ -29,7 +29,8 @@ from rdkit import Chem, rdBase
 from property_models.features import Features, featurise
 
 if TYPE_CHECKING:
-    from property_models.endpoints import Endpoint
+    from property_models.endpoints import Endpoint, Task
+    from property_models.ensemble import Member
     from property_models.predictor import Predictor
 
 Array = NDArray[np.float64]
@@ -37,6 +38,7 @@ Score = Callable[[Features], Array]
 Hiding = Literal["wildcard", "deletion"]
 
 CHUNK = 256  # variants featurised at once: bounds memory, does not change results
+MASKING_SHARE = 1 / 3  # of a blend; chosen on known answers (experiments/explanations)
 _PROBABILITY_FLOOR = 1e-3  # log-odds beyond that of 1 in 1,000 say nothing
 
 
@@ -48,14 +50,18 @@ def predictor_score(predictor: Predictor) -> Score:
         the uncalibrated probability (classification). Log-odds, because near 0 and 1 a
         probability hardly moves whatever is hidden.
     """
-    from property_models.ensemble import combined, member_scores
+    parts, task = predictor.parts, predictor.card.task
+    return lambda features: attributed_score(parts.members, parts.weights, task, features)
 
-    def score(features: Features) -> Array:
-        parts, task = predictor.parts, predictor.card.task
-        found = combined(member_scores(parts.members, features), parts.weights, task=task)[0]
-        return log_odds(found) if task == "classification" else found
 
-    return score
+def attributed_score(
+    members: Sequence[Member], weights: Sequence[float], task: Task, features: Features
+) -> Array:
+    """What `predictor_score` gives, for members that are no predictor yet, shape (n,)."""
+    from property_models.ensemble import mean_score, member_scores
+
+    found = mean_score(member_scores(members, features), weights, task=task)
+    return log_odds(found) if task == "classification" else found
 
 
 def log_odds(probability: Array) -> Array:
@@ -178,10 +184,14 @@ def _chunks(
 
 
 def blend(masking: Sequence[Array], additive: Sequence[Array]) -> list[Array]:
-    """Mean of two attributions of the same molecules; where masking has none, the other's.
+    """Weighted mean of two attributions of the same molecules; without masking, the other's.
 
     Args:
         masking: From `attribute_atoms`, shape (n_atoms,) per molecule.
         additive: From `AdditiveModel.attribute`, likewise.
     """
-    return [np.where(np.isnan(a), b, (a + b) / 2.0) for a, b in zip(masking, additive, strict=True)]
+    share = MASKING_SHARE
+    return [
+        np.where(np.isnan(a), b, share * a + (1.0 - share) * b)
+        for a, b in zip(masking, additive, strict=True)
+    ]

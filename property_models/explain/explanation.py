@@ -24,8 +24,8 @@ from property_models.explain.reliability import caution, why_hidden
 from property_models.molecules import standardise
 
 if TYPE_CHECKING:
+    from property_models.additive import AdditiveModel
     from property_models.endpoints import Endpoint
-    from property_models.explain.additive import AdditiveModel
     from property_models.explain.pairs import Replacement
     from property_models.predictor import Predictor
 
@@ -94,7 +94,8 @@ def explain(
         predictor: The model.
         smiles: The molecule. One that cannot be predicted raises nothing: `hidden` says why.
         replacements: For counterfactuals; None: the common ones.
-        additive: Surrogate of the same predictor; its attributions are blended with masking.
+        additive: Surrogate of the same predictor, whose attributions are blended with masking;
+            None: the one kept with the predictor. Where there is none, masking is all.
         hiding: How atoms are hidden; see `attribution`.
     """
     prediction = predictor.predict([smiles])
@@ -115,8 +116,9 @@ def explain(
         return Explanation(**known, hidden=hidden, caution="")  # type: ignore[arg-type]  # mixed dict
     score = predictor_score(predictor)
     atoms = attribute_atoms([molecule.mol], score, hiding=hiding)
-    if additive is not None:
-        atoms = blend(atoms, additive.attribute([molecule.mol]))
+    surrogate = additive or predictor.parts.additive
+    if surrogate is not None:
+        atoms = blend(atoms, surrogate.attribute([molecule.mol]))
     return Explanation(
         **known,  # type: ignore[arg-type]  # mixed dict
         hidden="",

@@ -75,11 +75,13 @@ def test_with_a_lag_the_workers_do_not_matter_either(prior_file: Path, tmp_path:
 
 def test_a_lag_delays_what_is_learnt(undisturbed: Path, prior_file: Path, tmp_path: Path) -> None:
     """With a lag of 1 round 1 is still the prior's; without, it has learnt from round 0."""
-    late = run(tiny(prior_file, lag=1, budget={"n_rounds": 2}), tmp_path / "late")
-    prior = run(
-        tiny(prior_file, learning={"enabled": False}, budget={"n_rounds": 2}), tmp_path / "p"
+    config = tiny(prior_file, lag=1, budget={"n_rounds": 2})
+    late = run(config, tmp_path / "late")
+    plain = {"moves": ["sample"], "surrogate": False, "plausible_only": False}
+    knows_nothing = tiny(
+        prior_file, learning={"enabled": False}, search=plain, budget={"n_rounds": 2}
     )
-    assert_same_ledger(late, prior)
+    assert_same_ledger(late, run(knows_nothing, tmp_path / "p"))
     soon = ledger_of(undisturbed).query("round < 2")
     assert list(soon["smiles"]) != list(late["smiles"])
 

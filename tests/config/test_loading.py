@@ -58,7 +58,7 @@ def with_text(path: Path, text: str) -> Path:
 def test_a_minimal_file_gets_every_default(file: Path) -> None:
     config = load_config(file)
     assert config.name == "demo"
-    assert config.round_size == 256
+    assert config.round_size == 64
     assert isinstance(config.executor, LocalExecutorConfig)
 
 

@@ -11,6 +11,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from property_models.calibration import (
     N_GRID,
+    NormalisedIntervals,
     calibrate,
     conformal_quantile,
     fit_calibration,
@@ -90,6 +91,29 @@ def test_constant_evidence_gives_plain_split_conformal_intervals(rng: np.random.
     low, high = fit_normalised(errors, expected).interval(np.zeros(3), np.full(3, 0.7))
     plain = conformal_quantile(errors, 0.9)
     assert np.allclose(high, plain) and np.allclose(low, -plain)
+
+
+@given(st.integers(0, 1000), st.floats(0.0, 2.0))
+def test_mean_width_is_at_most_a_hundredth_above_plain_intervals(seed: int, tail: float) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 300))
+    errors, expected = rng.exponential(size=n), rng.lognormal(0.0, tail, n)
+    low, high = fit_normalised(errors, expected).interval(np.zeros(n), expected)
+    assert (high - low).mean() <= (1.01 + 1e-9) * 2 * conformal_quantile(errors, 0.9)
+    assert np.mean(errors <= high + 1e-12) >= 0.9 or n < 9
+
+
+def test_expected_errors_are_followed_as_far_as_they_are_right(rng: np.random.Generator) -> None:
+    noise, expected = rng.laplace(size=2000), rng.lognormal(0.0, 0.5, 2000)
+    right = fit_normalised(np.abs(noise) * expected, expected)
+    wrong = fit_normalised(np.abs(noise), expected)
+    assert right.exponent >= 0.6 > 0.2 >= wrong.exponent
+
+
+def test_intervals_without_an_exponent_are_proportional_to_the_expected_error() -> None:
+    low, high = NormalisedIntervals(2.0).interval(np.array([1.0, 1.0]), np.array([0.3, 0.7]))
+    assert high.tolist() == [1.0 + 2.0 * 0.3, 1.0 + 2.0 * 0.7]
+    assert low.tolist() == [1.0 - 2.0 * 0.3, 1.0 - 2.0 * 0.7]
 
 
 def test_a_classifier_has_a_domain_that_its_score_does_not_decide(

@@ -51,7 +51,7 @@ def test_far_compounds_and_hard_ones_are_outside() -> None:
 def test_between_a_tenth_and_a_third_of_held_out_compounds_is_outside(
     rng: np.random.Generator,
 ) -> None:
-    similarity, difficulty = rng.uniform(size=1001), rng.exponential(size=1001)
+    similarity, difficulty = rng.uniform(size=1000), rng.exponential(size=1000)
     for hard in (difficulty, 1.0 - similarity):  # unrelated, or the same thing said twice
         inside = fit_domain(similarity, hard).contains(similarity, hard)
         assert 0.10 <= (~inside).mean() <= 0.30

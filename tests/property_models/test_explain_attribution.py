@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 from rdkit import Chem
 from rdkit.Chem import rdMolDescriptors
 
+from property_models import additive
+from property_models.additive import _atoms_of, _environments
 from property_models.endpoints import Endpoint
 from property_models.errors import DataError
 from property_models.explain import (
@@ -17,16 +21,17 @@ from property_models.explain import (
     attribute_parts,
     attribution_unit,
     blend,
+    explain,
     fit_additive,
     fragment_contributions,
     fragments,
     predictor_score,
 )
 from property_models.explain.attribution import hide, log_odds
-from property_models.explain.environments import centred_counts
 from property_models.features import Features, featurise
 from property_models.molecules import standardise
-from property_models.predictor import Predictor
+from property_models.predictor import Predictor, load_predictor
+from property_models.store import save
 from property_models.trees import TreesRecipe, fit_boosted_trees
 from tests.property_models.drugs import DRUGS
 
@@ -127,9 +132,19 @@ def test_a_classifiers_attributions_are_log_odds() -> None:
 
 @settings(max_examples=15)
 @given(st.sampled_from(DRUGS))
-def test_environments_of_the_atoms_add_up_to_the_fingerprint(smiles: str) -> None:
+def test_the_environments_are_those_that_the_fingerprint_counts(smiles: str) -> None:
     mol = mol_of(smiles)
-    np.testing.assert_array_equal(centred_counts(mol).sum(axis=0), featurise([mol]).ecfp[0])
+    columns = np.zeros(2048, int)
+    for _radius, column, _centre in _environments(mol):
+        columns[column] += 1
+    np.testing.assert_array_equal(columns, featurise([mol]).ecfp[0])
+
+
+def test_an_environment_reaches_as_far_as_its_radius() -> None:
+    mol = mol_of("CCCCCCO")
+    assert _atoms_of(mol, 3, 0) == [3]
+    assert _atoms_of(mol, 3, 1) == [2, 3, 4]
+    assert _atoms_of(mol, 3, 2) == [1, 2, 3, 4, 5]
 
 
 def test_additive_contributions_add_up_exactly_to_the_surrogates_score(
@@ -137,7 +152,10 @@ def test_additive_contributions_add_up_exactly_to_the_surrogates_score(
 ) -> None:
     model = fit_additive(drug_features, n_chlorine(drug_features))
     summed = [atoms.sum() for atoms in model.attribute(drug_features.mols)]
-    np.testing.assert_allclose(model.intercept + np.array(summed), model.predict(drug_features))
+    assert np.ptp(summed) > 1.0
+    np.testing.assert_allclose(
+        model.intercept + np.array(summed), model.predict(drug_features.mols)
+    )
 
 
 def test_an_additive_score_is_recovered_and_its_fidelity_is_high(drug_features: Features) -> None:
@@ -162,9 +180,41 @@ def test_a_molecule_without_a_score_does_not_spoil_the_surrogate(drug_features: 
     assert np.isfinite(model.weights).all() and model.n_molecules == len(scores) - 1
 
 
-def test_a_blend_is_the_mean_and_falls_back_where_masking_has_nothing() -> None:
-    (found,) = blend([np.array([1.0, np.nan])], [np.array([3.0, 5.0])])
-    np.testing.assert_array_equal(found, [2.0, 5.0])
+def test_a_blend_is_a_third_masking_and_falls_back_where_masking_has_nothing() -> None:
+    (found,) = blend([np.array([3.0, np.nan])], [np.array([6.0, 5.0])])
+    np.testing.assert_allclose(found, [5.0, 5.0])
+
+
+def test_a_large_table_is_sampled_and_the_seed_decides(
+    drug_features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(additive, "MAX_MOLECULES", 60)
+    scores = n_chlorine(drug_features)
+    first, again, other = (fit_additive(drug_features, scores, seed=s) for s in (1, 1, 2))
+    assert first.n_molecules == 60
+    assert np.array_equal(first.weights, again.weights)
+    assert not np.array_equal(first.weights, other.weights)
+
+
+def test_a_trained_predictor_keeps_its_surrogate(predictor: Predictor, tmp_path: Path) -> None:
+    surrogate = predictor.parts.additive
+    assert surrogate is not None and surrogate.fidelity > 0.3
+    save(tmp_path / "logp", predictor.card, predictor.parts)
+    kept = load_predictor(tmp_path / "logp").parts.additive
+    assert kept is not None and np.array_equal(kept.weights, surrogate.weights)
+    assert (kept.intercept, kept.n_molecules) == (surrogate.intercept, surrogate.n_molecules)
+    mols = [mol_of(smiles) for smiles in DRUGS[:20]]
+    scores = predictor_score(predictor)(featurise(mols))
+    assert np.corrcoef(surrogate.predict(mols), scores)[0, 1] > 0.8
+
+
+def test_an_explanation_uses_the_surrogate_that_the_predictor_keeps(predictor: Predictor) -> None:
+    smiles = DRUGS[3]
+    found = explain(predictor, smiles, replacements=[])
+    assert found.mol is not None and predictor.parts.additive is not None
+    masking = attribute_atoms([found.mol], predictor_score(predictor))
+    wanted = blend(masking, predictor.parts.additive.attribute([found.mol]))
+    np.testing.assert_array_equal(found.atoms, wanted[0])
 
 
 # -- faithfulness ---------------------------------------------------------------------------

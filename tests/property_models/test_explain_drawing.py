@@ -14,6 +14,8 @@ from property_models.endpoints import Endpoint
 from property_models.explain import (
     Explanation,
     Replacement,
+    attribute_atoms,
+    blend,
     caution,
     draw_attribution,
     explain,
@@ -106,15 +108,17 @@ def test_an_explanation_holds_atoms_fragments_and_neighbours(predictor: Predicto
     assert found.svg().startswith("<svg")
 
 
-def test_an_explanation_blends_in_a_surrogate_where_given(
+def test_an_explanation_takes_the_surrogate_that_is_given_before_the_predictors_own(
     predictor: Predictor, drug_features: Features
 ) -> None:
-    surrogate = fit_additive(drug_features, predictor_score(predictor)(drug_features))
-    alone = explain(predictor, ASPIRIN, replacements=[])
-    blended = explain(predictor, ASPIRIN, replacements=[], additive=surrogate)
-    assert alone.mol is not None
-    expected = (alone.atoms + surrogate.attribute([alone.mol])[0]) / 2
-    np.testing.assert_allclose(blended.atoms, expected)
+    other = fit_additive(drug_features, -predictor_score(predictor)(drug_features))
+    own = explain(predictor, ASPIRIN, replacements=[])
+    blended = explain(predictor, ASPIRIN, replacements=[], additive=other)
+    assert own.mol is not None
+    masking = attribute_atoms([own.mol], predictor_score(predictor))
+    wanted = blend(masking, other.attribute([own.mol]))[0]
+    np.testing.assert_allclose(blended.atoms, wanted)
+    assert not np.allclose(blended.atoms, own.atoms)
 
 
 def test_what_cannot_be_predicted_says_why_and_draws_nothing(predictor: Predictor) -> None:

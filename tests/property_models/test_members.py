@@ -23,7 +23,7 @@ from property_models.kernel import KernelRecipe, TanimotoKernel, fit_tanimoto_ke
 from property_models.marginal_likelihood import _block, _loss, _start
 from property_models.member_files import load_member, member_bytes, member_files, recipe_entry
 from property_models.network import Network, NetworkRecipe, fit_network
-from property_models.sparse_counts import pair_tanimoto, sparse, tanimoto
+from property_models.sparse_counts import sparse, tanimoto
 from property_models.transforms import Transform, forward, inverse
 from property_models.trees import ForestRecipe, TreesRecipe, fit_boosted_trees
 
@@ -50,12 +50,6 @@ def test_the_kernel_is_the_sum_of_minima_over_the_sum_of_maxima(features: Featur
         for j in range(0, len(features), 7):
             a, b = (features.ecfp[k].astype(int) for k in (i, j))
             assert found[i, j] == np.minimum(a, b).sum() / np.maximum(a, b).sum()
-
-
-def test_similarities_among_a_few_rows_are_those_of_all(features: Features) -> None:
-    rows = np.array([7, 3, 11])
-    found = pair_tanimoto(sparse(features.atom_pairs), rows)
-    assert np.array_equal(found, tanimoto(features.atom_pairs[rows], features.atom_pairs[rows]))
 
 
 def test_sparse_rows_can_be_taken_in_any_order(features: Features) -> None:

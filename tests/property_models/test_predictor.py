@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from property_models import load_predictor, load_predictors, predict_table
+from property_models.calibration import NormalisedIntervals
 from property_models.datasets import Rows, file_sha256
 from property_models.endpoints import Endpoint, endpoint
 from property_models.errors import DataError, ModelFileError
@@ -185,6 +186,20 @@ def test_a_predictor_of_the_first_release_still_predicts(
     assert np.allclose(found.high - found.low, [2.0, 4.0])  # by similarity
     assert found.in_domain.tolist() == [True, False]
     assert found.neighbour_similarity[0] == 1.0
+
+
+def test_a_predictor_without_exponent_keeps_widths_proportional_to_the_expected_error(
+    predictor: Predictor, folder: Path
+) -> None:
+    arrays = load_file(folder / REFERENCE_FILE)
+    arrays["multiple"] = np.array([1.7])  # as written before intervals had an exponent
+    save_file(arrays, folder / REFERENCE_FILE)
+    card = json.loads((folder / "card.json").read_text())
+    card["files"][REFERENCE_FILE] = file_sha256(folder / REFERENCE_FILE)
+    (folder / "card.json").write_text(json.dumps(card))
+    loaded = load_predictor(folder)
+    assert loaded.parts.calibration.intervals == NormalisedIntervals(1.7, 1.0)
+    assert np.array_equal(loaded.predict(DRUGS).value, predictor.predict(DRUGS).value)
 
 
 @pytest.mark.parametrize("name", ["reference.safetensors", "trees.txt.gz", "kernel.safetensors"])

@@ -137,7 +137,7 @@ def rounds(n: int = 8) -> pd.DataFrame:
     means = np.linspace(0.32, 0.58, n)
     return pd.DataFrame(
         {
-            "round": range(n), "n_proposed": 256, "n_valid": 256, "n_unique": 255, "n_new": 250,
+            "round": range(n), "n_proposed": 256, "n_unique": 255, "n_new": 250,
             "n_duplicate": 3, "n_filtered": 40, "n_scored": 207, "n_unscored": 0,
             "reward_mean": means, "reward_top10": means + 0.3, "reward_top100": means + 0.2,
             "diversity": 0.86, "prior_reward_mean": [0.31] + [float("nan")] * (n - 1),

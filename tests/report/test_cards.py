@@ -97,7 +97,7 @@ def test_charts_are_well_formed_for_any_series(values: list[float], curve: Any) 
 def test_the_funnel_narrows_and_names_what_waits() -> None:
     stages = funnel(runs.run())
     assert [s.name for s in stages] == [
-        "generated", "valid", "unique", "new", "passed filters", "scored",
+        "generated", "unique", "chosen", "passed filters", "scored",
     ]  # fmt: skip
     counts = [s.n for s in stages]
     assert counts == sorted(counts, reverse=True)

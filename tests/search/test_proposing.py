@@ -10,38 +10,61 @@ from rdkit import Chem
 from molgen.config.campaign import LearningConfig
 from molgen.generator.network import GraphTransformer
 from molgen.generator.sampler import SamplingOptions
+from molgen.search.moves import Order
 from molgen.search.policy import Policy
-from molgen.search.proposing import identify, make_generator
+from molgen.search.proposing import GeneratorWorker, identify, make_generator
 from tests.search.test_policy import BEST, LESSONS
 
 PROMPTS = ["[*:1]c1ccccc1", "[*:1]N[*:2]"]
 
 
+def sampled(n: int, prompt: int = -1) -> list[Order]:
+    return [Order("sample", ((),) * n, prompt)]
+
+
+def worker(prior: Path, *, plausible_only: bool = False) -> GeneratorWorker:
+    return make_generator(prior, PROMPTS, SamplingOptions(), plausible_only)
+
+
 def test_a_shard_is_the_same_on_any_worker(prior_file: Path) -> None:
-    workers = [make_generator(prior_file, PROMPTS, SamplingOptions()) for _ in range(2)]
-    first = workers[0].propose(0, None, 10, (1, 0, 0), -1)
-    workers[1].propose(0, None, 7, (9, 9, 9), 0)
-    assert workers[1].propose(0, None, 10, (1, 0, 0), -1) == first
-    assert workers[1].propose(0, None, 10, (1, 0, 1), -1) != first
+    workers = [worker(prior_file), worker(prior_file)]
+    orders = [*sampled(5), Order("edit", (("CCOc1ccccc1",),) * 5)]
+    first = workers[0].propose(0, None, orders, (1, 0, 0), False)
+    workers[1].propose(0, None, sampled(7, prompt=0), (9, 9, 9), False)
+    assert workers[1].propose(0, None, orders, (1, 0, 0), False) == first
+    assert workers[1].propose(0, None, orders, (1, 0, 1), False) != first
 
 
 def test_new_weights_come_with_the_call(network: GraphTransformer, prior_file: Path) -> None:
     policy = Policy(network, LearningConfig(learning_rate=0.01), [], seed=1)
     policy.learn(LESSONS, BEST)
-    worker, fresh = (make_generator(prior_file, [], SamplingOptions()) for _ in range(2))
-    before = worker.propose(0, None, 10, (1,), -1)
-    after = worker.propose(1, policy.weights(), 10, (1,), -1)
+    used, fresh = worker(prior_file), worker(prior_file)
+    before = used.propose(0, None, sampled(10), (1,), False)
+    after = used.propose(1, policy.weights(), sampled(10), (1,), False)
     assert after != before
-    assert fresh.propose(1, policy.weights(), 10, (1,), -1) == after
+    assert fresh.propose(1, policy.weights(), sampled(10), (1,), False) == after
 
 
 def test_proposals_of_a_prompt_say_so_and_contain_it(prior_file: Path) -> None:
-    worker = make_generator(prior_file, PROMPTS, SamplingOptions())
     for number, core in enumerate(("c1ccccc1", "N")):
-        for proposal in worker.propose(0, None, 10, (1,), number):
-            assert proposal.prompt == number
-            mol = Chem.MolFromSmiles(proposal.smiles)
+        answer = worker(prior_file).propose(0, None, sampled(10, number), (1,), False)
+        assert len(answer.made) == 10
+        for made in answer.made:
+            assert made.prompt == number
+            mol = Chem.MolFromSmiles(made.smiles)
             assert mol.HasSubstructMatch(Chem.MolFromSmarts(core))
+
+
+def test_implausible_molecules_are_dropped_and_counted(prior_file: Path) -> None:
+    molecules = ["CC(=O)Nc1ccc(O)cc1", "CC=C=CC", "COOC", "CN1CCCC1c1cccnc1"]
+    orders = [Order("library", tuple((s,) for s in molecules))]
+    everything = worker(prior_file).propose(0, None, orders, (1,), False)
+    assert (len(everything.made), everything.n_implausible) == (4, 0)
+    answer = worker(prior_file, plausible_only=True).propose(0, None, orders, (1,), True)
+    assert [m.smiles for m in answer.made] == ["CC(=O)Nc1ccc(O)cc1", "CN1CCCC1c1cccnc1"]
+    assert answer.n_implausible == 2
+    assert answer.described is not None
+    assert len(answer.described) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,261 @@
+"""Edits of a molecular graph: one small change, or the parts of two molecules joined.
+
+Operators of the graph genetic algorithms (Jensen 2019, https://doi.org/10.1039/C8SC05372C), less
+stereo: a molecule that was edited has open centres. Each operator works on the Kekulé form and
+gives None where it does not apply; `mutate` and `cross` try again and let nothing through that
+RDKit cannot sanitise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from rdkit import Chem
+
+T = TypeVar("T")
+
+_SINGLE, _DOUBLE = Chem.BondType.SINGLE, Chem.BondType.DOUBLE
+_N_TRIES = 20
+# Element and how often it is drawn; valences as in neutral organic molecules.
+_ELEMENTS = {6: 0.4, 7: 0.2, 8: 0.2, 16: 0.06, 9: 0.08, 17: 0.05, 35: 0.01}
+_VALENCE = {6: 4, 7: 3, 8: 2, 16: 2, 9: 1, 17: 1, 35: 1}
+_RING_PATHS = (4, 5)  # bonds between the ends of a path that closes to a ring of 5 or 6
+
+Edit = Callable[[Chem.RWMol, np.random.Generator], "Chem.RWMol | None"]
+
+
+def mutate(mol: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
+    """One random change of an atom, a bond, a ring or a group; None where none was found."""
+    kekule = _kekule(mol)
+    for _ in range(_N_TRIES):
+        edit = _EDITS[int(rng.choice(len(_EDITS), p=_SHARES))]
+        changed = edit(Chem.RWMol(kekule), rng)
+        made = None if changed is None else _sanitised(changed)
+        if made is not None:
+            return made
+    return None
+
+
+def cross(first: Chem.Mol, second: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
+    """A part of each, cut at a single bond outside rings and joined there; None if none fits."""
+    mols = [_kekule(first), _kekule(second)]
+    cuts = [_cuts(mol) for mol in mols]
+    if not all(cuts):
+        return None
+    for _ in range(_N_TRIES):
+        halves = []
+        for mol, bonds in zip(mols, cuts, strict=True):
+            inner, outer = _pick(bonds, rng)
+            part = _side(mol, inner, outer)
+            if rng.random() < 0.5:
+                inner, part = outer, set(range(mol.GetNumAtoms())) - part
+            halves.append((mol, part, inner))
+        sizes = [len(part) for _, part, _ in halves]
+        if min(sizes) < 0.1 * sum(sizes):
+            continue
+        made = _sanitised(_joined(halves))
+        if made is not None:
+            return made
+    return None
+
+
+def _kekule(mol: Chem.Mol) -> Chem.Mol:
+    flat = Chem.RWMol(mol)
+    Chem.RemoveStereochemistry(flat)
+    Chem.Kekulize(flat, clearAromaticFlags=True)
+    return flat
+
+
+def _sanitised(mol: Chem.RWMol) -> Chem.Mol | None:
+    """The molecule after a round trip through SMILES; None where it is none, or falls apart."""
+    for atom in mol.GetAtoms():
+        atom.SetNoImplicit(False)
+        if not atom.GetFormalCharge():
+            atom.SetNumExplicitHs(0)
+    if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+        return None
+    if any(a.GetNumRadicalElectrons() for a in mol.GetAtoms()):
+        return None
+    text = Chem.MolToSmiles(mol)
+    return None if "." in text else Chem.MolFromSmiles(text)
+
+
+# -- the operators ----------------------------------------------------------------------------
+
+
+def _change_element(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    atom = _pick(list(mol.GetAtoms()), rng)
+    element = _element(rng)
+    if atom.GetFormalCharge() or element == atom.GetAtomicNum() or _used(atom) > _VALENCE[element]:
+        return None
+    atom.SetAtomicNum(element)
+    return mol
+
+
+def _append_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    host = _pick(list(mol.GetAtoms()), rng)
+    if host.GetTotalNumHs() == 0:
+        return None
+    order = _DOUBLE if host.GetTotalNumHs() > 1 and rng.random() < 0.15 else _SINGLE
+    element = _element(rng)
+    if order == _DOUBLE and _VALENCE[element] < 2:
+        return None
+    mol.AddBond(host.GetIdx(), mol.AddAtom(Chem.Atom(element)), order)
+    return mol
+
+
+def _insert_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    single = [b for b in mol.GetBonds() if b.GetBondType() == _SINGLE]
+    element = _element(rng)
+    if not single or _VALENCE[element] < 2:
+        return None
+    bond = _pick(single, rng)
+    a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+    mol.RemoveBond(a, b)
+    new = mol.AddAtom(Chem.Atom(element))
+    mol.AddBond(a, new, _SINGLE)
+    mol.AddBond(new, b, _SINGLE)
+    return mol
+
+
+def _delete_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    atom = _pick(list(mol.GetAtoms()), rng)
+    around = [n.GetIdx() for n in atom.GetNeighbors()]
+    if len(around) > 2 or mol.GetNumAtoms() < 3:
+        return None
+    if len(around) == 2:
+        if mol.GetBondBetweenAtoms(*around) is not None:
+            return None
+        mol.AddBond(around[0], around[1], _SINGLE)
+    mol.RemoveAtom(atom.GetIdx())
+    return mol
+
+
+def _change_bond(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    bond = _pick(list(mol.GetBonds()), rng) if mol.GetNumBonds() else None
+    if bond is None:
+        return None
+    if bond.GetBondType() != _SINGLE:
+        bond.SetBondType(_SINGLE)
+        return mol
+    if not (bond.GetBeginAtom().GetTotalNumHs() and bond.GetEndAtom().GetTotalNumHs()):
+        return None
+    bond.SetBondType(_DOUBLE)
+    return mol
+
+
+def _close_ring(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    distance = Chem.GetDistanceMatrix(mol)
+    open_atoms = [a.GetIdx() for a in mol.GetAtoms() if a.GetTotalNumHs() and not a.IsInRing()]
+    pairs = [
+        (a, b.GetIdx())
+        for a in open_atoms
+        for b in mol.GetAtoms()
+        if b.GetTotalNumHs() and distance[a, b.GetIdx()] in _RING_PATHS
+    ]
+    if not pairs:
+        return None
+    a, b = _pick(pairs, rng)
+    mol.AddBond(a, b, _SINGLE)
+    return mol
+
+
+def _open_ring(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    bonds = [b for b in mol.GetBonds() if b.IsInRing() and b.GetBondType() == _SINGLE]
+    if not bonds:
+        return None
+    bond = _pick(bonds, rng)
+    mol.RemoveBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())
+    return mol
+
+
+def _move_group(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    """The smaller side of a bond goes to another atom of the larger one."""
+    cuts = _cuts(mol)
+    if not cuts:
+        return None
+    inner, outer = _pick(cuts, rng)
+    group = _side(mol, inner, outer)
+    if 2 * len(group) > mol.GetNumAtoms():
+        inner, outer = outer, inner
+        group = set(range(mol.GetNumAtoms())) - group
+    hosts = [
+        a.GetIdx() for a in mol.GetAtoms()
+        if a.GetIdx() not in group and a.GetIdx() != outer and a.GetTotalNumHs()
+    ]  # fmt: skip
+    if not hosts:
+        return None
+    mol.RemoveBond(inner, outer)
+    mol.AddBond(inner, _pick(hosts, rng), _SINGLE)
+    return mol
+
+
+_EDITS: tuple[Edit, ...] = (
+    _change_element, _append_atom, _insert_atom, _delete_atom, _change_bond, _close_ring,
+    _open_ring, _move_group,
+)  # fmt: skip
+_SHARES = np.array([0.2, 0.2, 0.13, 0.17, 0.08, 0.06, 0.04, 0.12])
+
+
+def side_of_a_cut(mol: Chem.Mol, rng: np.random.Generator) -> set[int] | None:
+    """Atoms on a random side of a random single bond outside rings; None where there is none."""
+    cuts = _cuts(mol)
+    if not cuts:
+        return None
+    inner, outer = _pick(cuts, rng)
+    return _side(mol, outer, inner) if rng.random() < 0.5 else _side(mol, inner, outer)
+
+
+# -- helpers ----------------------------------------------------------------------------------
+
+
+def _pick(items: Sequence[T], rng: np.random.Generator) -> T:
+    return items[int(rng.integers(len(items)))]
+
+
+def _element(rng: np.random.Generator) -> int:
+    return int(rng.choice(list(_ELEMENTS), p=list(_ELEMENTS.values())))
+
+
+def _used(atom: Chem.Atom) -> int:
+    """Valence taken by bonds to heavy atoms."""
+    return int(sum(b.GetBondTypeAsDouble() for b in atom.GetBonds()))
+
+
+def _cuts(mol: Chem.Mol) -> list[tuple[int, int]]:
+    """Single bonds outside rings, each as (atom, atom)."""
+    return [
+        (b.GetBeginAtomIdx(), b.GetEndAtomIdx())
+        for b in mol.GetBonds()
+        if b.GetBondType() == _SINGLE and not b.IsInRing()
+    ]
+
+
+def _side(mol: Chem.Mol, inner: int, outer: int) -> set[int]:
+    """Atoms on the inner atom's side of the bond between the two."""
+    found, border = {inner}, [inner]
+    while border:
+        for n in mol.GetAtomWithIdx(border.pop()).GetNeighbors():
+            if n.GetIdx() not in found and n.GetIdx() != outer:
+                found.add(n.GetIdx())
+                border.append(n.GetIdx())
+    return found
+
+
+def _joined(halves: list[tuple[Chem.Mol, set[int], int]]) -> Chem.RWMol:
+    """Parts of two molecules with a single bond between their given atoms."""
+    both = Chem.RWMol()
+    ends = []
+    for mol, part, end in halves:
+        place = {}
+        for a in sorted(part):
+            place[a] = both.AddAtom(mol.GetAtomWithIdx(a))
+        for bond in mol.GetBonds():
+            a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+            if a in part and b in part:
+                both.AddBond(place[a], place[b], bond.GetBondType())
+        ends.append(place[end])
+    both.AddBond(ends[0], ends[1], _SINGLE)
+    return both

@@ -1,0 +1,145 @@
+"""The search: what to propose next, and what of it to score.
+
+All that it knows is a function of the rounds learnt so far, in their order (the ledger holds
+them), so a run that was taken up again goes on as if nothing had been.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from molgen.config.campaign import RunConfig
+from molgen.ledger import LedgerRow
+from molgen.search.bandit import Bandit
+from molgen.search.library import Library
+from molgen.search.moves import ARMS, N_PARENTS, Order
+from molgen.search.population import Population, draw_parents
+from molgen.search.surrogate import Description, Surrogate, describe
+
+_FEWEST_PARENTS = 5  # before there are so many, everything is drawn afresh
+
+
+class Search:
+    """Population, bandit, surrogate and library of a run."""
+
+    def __init__(self, config: RunConfig) -> None:
+        s = config.search
+        self._config, self._seed = config, config.seed
+        self._population = Population(s.population_size, s.max_similarity, s.max_per_scaffold)
+        # Other moves would not keep what a prompt says must stay.
+        moves = ["sample"] if config.generator.prompts else s.moves
+        arms = [arm for move in moves for arm in ARMS[move]]
+        self._library = Library(s.library) if s.library else None
+        if self._library:
+            arms.append("library")
+        self._bandit = Bandit(arms, adapts=s.adapt_moves)
+        self._surrogate = Surrogate(config.seed, s.max_compounds) if s.surrogate else None
+
+    @property
+    def ranks(self) -> bool:
+        """Whether more is proposed than scored."""
+        return self._surrogate is not None and len(self._surrogate) > 0
+
+    def orders(self, number: int) -> list[list[Order]]:
+        """A round's proposals in shards of the config's size.
+
+        Proposals are `round_size`, and with a surrogate that has learnt something
+        `proposals_per_call` times as many.
+        """
+        c, rng = self._config, self._rng(number, 10)
+        n = c.round_size * (c.search.proposals_per_call if self.ranks else 1)
+        # What the user named as wanted serves as parent too, after the best of the run.
+        members = list(dict.fromkeys([*self._population.members(), *c.learning.examples]))
+        shares = self._bandit.shares()
+        if len(members) < _FEWEST_PARENTS:
+            shares = {arm: s for arm, s in shares.items() if arm in ("sample", "library")}
+            shares = shares or {"sample": 1.0}
+        arms = _apportioned(shares, n, rng)
+        shards = []
+        n_shards = -(-n // c.generator.shard_size)
+        for shard in range(n_shards):
+            part = arms[shard * c.generator.shard_size : (shard + 1) * c.generator.shard_size]
+            turn = number * n_shards + shard
+            prompt = turn % len(c.generator.prompts) if c.generator.prompts else -1
+            shards.append(
+                [
+                    self._order(arm, n_made, members, prompt, rng)
+                    for arm, n_made in Counter(part).items()
+                ]
+            )
+        return shards
+
+    def _order(
+        self, arm: str, n: int, members: Sequence[str], prompt: int, rng: np.random.Generator
+    ) -> Order:
+        if arm == "library":
+            assert self._library is not None, "the arm is there with the library alone"
+            return Order(arm, tuple((s,) for s in self._library.draw(n, rng)))
+        k = N_PARENTS.get(arm, 1)
+        drawn = draw_parents(members, k * n, rng) if k else []
+        return Order(
+            arm, tuple(tuple(drawn[k * i : k * (i + 1)]) for i in range(n)),
+            prompt if arm == "sample" else -1,
+        )  # fmt: skip
+
+    def choose(self, number: int, proposed: Description, n: int) -> list[int]:
+        """Indices of the proposals that are worth an oracle call, the first first; at most n."""
+        assert self._surrogate is not None, "asked only where it ranks"
+        s = self._config.search
+        return self._surrogate.choose(
+            proposed, n, optimism=s.optimism, random_share=s.random_share,
+            max_similarity=s.max_batch_similarity, rng=self._rng(number, 11),
+        )  # fmt: skip
+
+    def learn(self, rows: Sequence[LedgerRow], proposed: Mapping[str, float]) -> None:
+        """Take note of a finished round.
+
+        Args:
+            rows: of the round, as the ledger has them.
+            proposed: number of proposals by arm.
+        """
+        scored = [row for row in rows if row.status == "scored"]
+        gained: dict[str, float] = defaultdict(float)
+        for row in scored:
+            gain = self._population.add(row.smiles, row.scaffold, row.reward)
+            gained[arm_of(row.origin)] += gain
+        self._bandit.learn(proposed, gained)
+        if self._surrogate is not None and scored:
+            described = describe([row.smiles for row in scored])
+            self._surrogate.add(described, [row.reward for row in scored])
+
+    def shares(self) -> dict[str, float]:
+        """Share of each arm in the next round's proposals."""
+        return self._bandit.shares()
+
+    def _rng(self, number: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, number, purpose])
+
+
+def origin_of(arm: str, prompt: int) -> str:
+    """How the ledger calls it."""
+    return arm if prompt < 0 else f"{arm}, prompt {prompt}"
+
+
+def arm_of(origin: str) -> str:
+    """The arm of a ledger's origin."""
+    return origin.split(", prompt ")[0]
+
+
+def _apportioned(shares: Mapping[str, float], n: int, rng: np.random.Generator) -> list[str]:
+    """N arms in their shares, rounded to whole numbers by chance, in a random order."""
+    names, p = list(shares), np.array(list(shares.values()))
+    p = p / p.sum()
+    whole = np.floor(p * n).astype(int)
+    rest = p * n - whole
+    n_more = n - int(whole.sum())
+    if n_more:
+        whole += np.bincount(
+            rng.choice(len(p), n_more, replace=False, p=rest / rest.sum()), minlength=len(p)
+        )
+    # Whole runs of an arm, so that a shard has few orders and each order many molecules.
+    order = rng.permutation(len(names))
+    return [names[i] for i in order for _ in range(whole[i])]

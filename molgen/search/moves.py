@@ -1,0 +1,156 @@
+"""The moves: from parents, or from nothing, to proposed molecules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rdkit import Chem, rdBase
+
+from molgen.errors import ConfigError
+from molgen.generator.design_modes import link, regrow
+from molgen.generator.exit_vectors import cut_away, to_prompt
+from molgen.generator.network import GraphTransformer
+from molgen.generator.prompts import Prompt, parse_prompt
+from molgen.generator.sampler import SamplingOptions, check_room, sample
+from molgen.search.edits import cross, mutate, side_of_a_cut
+
+# For each move of the config, its arms: what the bandit tells apart.
+ARMS = {
+    "sample": ("sample",),
+    "regrow": ("regrow_small", "regrow_medium", "regrow_large"),
+    "link": ("link",),
+    "cross": ("cross",),
+    "edit": ("edit", "edit_twice"),
+}
+_REGROWN = {"regrow_small": (1, 3), "regrow_medium": (4, 8), "regrow_large": (9, 16)}  # atoms
+N_PARENTS = {"sample": 0, "link": 2, "cross": 2}  # of the other arms: one
+
+
+@dataclass(frozen=True)
+class Order:
+    """Proposals to make by one arm, one for each entry of `parents`.
+
+    Attributes:
+        arm: one of `ARMS`, or `library`.
+        parents: SMILES of the parents of each; empty tuples for `sample`, for `library` the
+            molecule itself.
+        prompt: of `sample`: index of the config's prompt, -1 for de novo.
+    """
+
+    arm: str
+    parents: tuple[tuple[str, ...], ...]
+    prompt: int = -1
+
+
+@dataclass(frozen=True)
+class Made:
+    """A proposed molecule, and how it came about."""
+
+    smiles: str
+    arm: str
+    parents: tuple[str, ...]
+    prompt: int
+
+
+def make(
+    orders: Sequence[Order], network: GraphTransformer, prompts: Sequence[Prompt],
+    options: SamplingOptions, seed: Sequence[int],
+) -> list[Made]:  # fmt: skip
+    """Carry out orders.
+
+    Args:
+        orders: of one shard.
+        network: draws and completes.
+        prompts: of the config.
+        options: sizes bind all moves, what may be sampled binds the network's.
+        seed: of the shard.
+
+    Returns:
+        What was made, at most what was ordered: a move that does not apply to its parents (no
+        bond to cut, nothing that fits) makes nothing.
+    """
+    made: list[Made] = []
+    for number, order in enumerate(orders):
+        own_seed = [*seed, number]
+        if order.arm == "sample":
+            prompt = prompts[order.prompt] if order.prompt >= 0 else None
+            n = len(order.parents)
+            drawn = sample(network, n, seed=own_seed, prompt=prompt, options=options)
+            made += [Made(s.smiles, "sample", (), order.prompt) for s in drawn]
+        elif order.arm == "library":
+            mols = [_read(p[0]) for p in order.parents]
+            made += [
+                Made(Chem.MolToSmiles(m), "library", (), -1) for m in mols if _fits(m, options)
+            ]
+        elif order.arm in _REGROWN or order.arm == "link":
+            made += _completed(order, network, options, own_seed)
+        else:
+            made += _edited(order, options, own_seed)
+    return made
+
+
+def _completed(
+    order: Order, network: GraphTransformer, options: SamplingOptions, seed: Sequence[int]
+) -> list[Made]:
+    """Parts of the parents, completed by the network."""
+    rng = np.random.default_rng([*seed, 1])
+    parents, prompts = [], []
+    for p in order.parents:
+        try:
+            text = _pieces(p, rng) if order.arm == "link" else _cut(p[0], order.arm, rng)
+            prompt = parse_prompt(text, network.vocabulary, network.tables)
+            check_room(network, prompt, options)
+        except ConfigError:  # nothing to cut, too large, or an atom that the network does not know
+            continue
+        parents.append(p)
+        prompts.append(prompt)
+    if not prompts:
+        return []
+    drawn = sample(network, len(prompts), seed=seed, prompt=prompts, options=options)
+    return [Made(s.smiles, order.arm, p, -1) for s, p in zip(drawn, parents, strict=True)]
+
+
+def _cut(smiles: str, arm: str, rng: np.random.Generator) -> str:
+    low, high = _REGROWN[arm]
+    size = Chem.MolFromSmiles(smiles).GetNumAtoms()
+    n_atoms = int(rng.integers(low, high + 1))
+    return regrow(smiles, min(n_atoms, max(1, 2 * size // 3)), seed=rng)[0]
+
+
+def _pieces(parents: Sequence[str], rng: np.random.Generator) -> str:
+    """A piece of each parent, to be joined by the network."""
+    pieces = []
+    for smiles in parents:
+        mol = Chem.MolFromSmiles(smiles)
+        kept = side_of_a_cut(mol, rng)
+        if kept is None:
+            raise ConfigError(f"{smiles!r}: has no single bond outside rings to cut")
+        pieces.append(to_prompt(cut_away(mol, set(range(mol.GetNumAtoms())) - kept)))
+    return link(pieces, seed=rng)[0]
+
+
+def _edited(order: Order, options: SamplingOptions, seed: Sequence[int]) -> list[Made]:
+    rng = np.random.default_rng(seed)
+    made = []
+    for p in order.parents:
+        mols = [Chem.MolFromSmiles(s) for s in p]
+        child = cross(mols[0], mols[1], rng) if order.arm == "cross" else mutate(mols[0], rng)
+        if order.arm == "edit_twice" and child is not None:
+            child = mutate(child, rng)
+        # A cross is sometimes edited as well, or the population's parts would run out.
+        if order.arm == "cross" and child is not None and rng.random() < 0.3:
+            child = mutate(child, rng)
+        if child is not None and _fits(child, options):
+            made.append(Made(Chem.MolToSmiles(child), order.arm, p, -1))
+    return made
+
+
+def _read(smiles: str) -> Chem.Mol | None:
+    with rdBase.BlockLogs():
+        return Chem.MolFromSmiles(smiles)
+
+
+def _fits(mol: Chem.Mol | None, options: SamplingOptions) -> bool:
+    return mol is not None and options.fewest_atoms <= mol.GetNumAtoms() <= options.max_atoms

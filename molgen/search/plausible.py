@@ -1,0 +1,98 @@
+"""Structures that no chemist would make: refused when proposed, at no cost to the budget.
+
+Unlike the alerts and hazards of an objective, which are about safety, this is about whether the
+structure is a molecule at all in practice. Edits of graphs make such things, and a score is
+easily fooled by them. What approved drugs hold is let through (a test says so for many).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from rdkit import Chem
+
+_RULES = {
+    "cumulated double bonds": "[*]=[#6]=[#6,#7,#16]",
+    "peroxide": "[OX2][OX2]",
+    "sulphur chain or sulphenic acid": "[SX2][SX2][SX2],[SX2]-[OX2]",
+    "three heteroatoms in a chain": "[#7,#8,#16;!a;!$([#16](=O)=O)]-[#7,#8;!a]-[#7,#8,#16;!a]",
+    "halogen on a heteroatom": "[#7,#8,#16,#15][F,Cl,Br,I]",
+    "acyl or thioacyl halide": "[CX3](=[O,S])[F,Cl,Br,I]",
+    "triple bond in a ring": "[R]#[R]",
+    "double bond in a ring of three": "[r3]=[r3]",
+    "double bond out of a ring of three": "[r3;!$([r3]1[#7,#8,#16][r3]1)]=[#6,#7]",
+    "open azo or diazo group": "[#7;!a;!R]=[#7;!a]",
+    "two hydroxyls on one carbon": "[OX2H][CX4][OX2H]",
+    "hemiaminal": "[OX2H][CX4;!$(C(F)(F)F)][NX3;!$(N-[#6]=[O,S]);!$(N-S=O)]",
+    "enol": "[OX2H][CX3;!a]=[CX3;!a;!$(C-[#6]=O);!$(C-C#N)]",
+    "primary enamine": "[NX3H2][CX3;!a]=[CX3;!a;!$(C-[#6]=[O,N]);!$(C-C#N);!$(C-[N+](=O))]",
+    "unusual sulphur": "[#16X3;!$([#16]=O);!a],[#16X4;!$([#16](=[O,N])=[O,N])],[#16](=C)=*,[SX6]",
+    "unusual phosphorus": "[#15X2],[#15X3],[#15X5]",
+    "thiocarbonyl on a hydrogen": "[CX3;H1,H2]=S",
+    "charged atom": (
+        "[!+0;!$([N+](=O)[O-]);!$([O-][N+]=O);!$([n+][O-]);!$([O-][n+]);!$([NX4+;!H4]);!$([n+]);"
+        "!$([O-]C=O);!$([O-]S(=O)=O);!$([O-]P=O);!$([N+]#[C-]);!$([C-]#[N+]);!$([N+](C)(=C)C)]"
+    ),
+    "anion": "[O-;!$([O-][N+]=O);!$([O-][n+])],[N-,n-,S-,C-]",
+}
+_MAX_RING = 8
+_MIN_MACROCYCLE = 12
+_SMALL_RING = 4
+
+
+@cache
+def _patterns() -> tuple[tuple[str, Chem.Mol], ...]:
+    found = []
+    for name, smarts in _RULES.items():
+        for one in _alternatives(smarts):
+            found.append((name, Chem.MolFromSmarts(one)))
+    return tuple(found)
+
+
+def _alternatives(smarts: str) -> list[str]:
+    """Parts between the commas outside brackets."""
+    parts, depth, start = [], 0, 0
+    for i, character in enumerate(smarts):
+        depth += (character in "[(") - (character in "])")
+        if character == "," and depth == 0:
+            parts.append(smarts[start:i])
+            start = i + 1
+    return [*parts, smarts[start:]]
+
+
+def implausible(mol: Chem.Mol) -> str:
+    """'' for a plausible structure, else what is wrong with it.
+
+    Args:
+        mol: sanitised. Charges are read as they stand: a salt's acid or amine is fine, other
+            charges outside nitro groups, N-oxides and quaternary nitrogens are not.
+    """
+    for name, pattern in _patterns():
+        if mol.HasSubstructMatch(pattern):
+            return name
+    rings = mol.GetRingInfo()
+    small = [set(ring) for ring in rings.BondRings() if len(ring) <= _SMALL_RING]
+    if any(a & b for i, a in enumerate(small) for b in small[:i]):
+        return "fused small rings"
+    if any(_MAX_RING < len(ring) < _MIN_MACROCYCLE for ring in rings.AtomRings()):
+        return f"ring of {_MAX_RING + 1} to {_MIN_MACROCYCLE - 1} atoms"
+    return _bredt(mol)
+
+
+def _bredt(mol: Chem.Mol) -> str:
+    """A double bond at the head of a small bridge (Bredt's rule)."""
+    rings = [set(ring) for ring in mol.GetRingInfo().AtomRings() if len(ring) <= _MAX_RING]
+    for i, first in enumerate(rings):
+        for second in rings[:i]:
+            shared = first & second
+            if len(shared) <= 2:
+                continue
+            heads = [
+                a for a in shared
+                if sum(n.GetIdx() in shared for n in mol.GetAtomWithIdx(a).GetNeighbors()) == 1
+            ]  # fmt: skip
+            for a in heads:
+                for bond in mol.GetAtomWithIdx(a).GetBonds():
+                    if bond.GetBondTypeAsDouble() > 1 and bond.IsInRing():
+                        return "double bond at a bridgehead"
+    return ""

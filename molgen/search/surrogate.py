@@ -1,0 +1,189 @@
+"""The surrogate: a Gaussian process on what was scored, which says what is worth an oracle call.
+
+Tanimoto kernels on counts of ECFP4, FCFP4 and atom pairs and a Gaussian kernel on descriptors
+(`property_models.kernel`). A batch is chosen slot by slot, each with an optimism of its own
+(upper confidence bound, Auer 2002, https://jmlr.org/papers/v3/auer02a.html), and without two
+molecules that are nearly the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
+
+from property_models.kernel import (
+    KernelRecipe,
+    TanimotoKernel,
+    fit_kernel_parameters,
+    fit_tanimoto_kernel,
+)
+from property_models.marginal_likelihood import Parameters
+from property_models.sparse_counts import sparse, tanimoto_to
+
+Array = NDArray[np.float64]
+
+_N_BITS = 2048
+_COUNTS = {
+    "ecfp": rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=_N_BITS),
+    "fcfp": rdFingerprintGenerator.GetMorganGenerator(
+        radius=2,
+        fpSize=_N_BITS,
+        atomInvariantsGenerator=rdFingerprintGenerator.GetMorganFeatureAtomInvGen(),
+    ),
+    "atom_pairs": rdFingerprintGenerator.GetAtomPairGenerator(fpSize=_N_BITS),
+}
+_DESCRIPTORS = rdMolDescriptors.Properties()
+_RECIPE = KernelRecipe(fingerprints=("ecfp", "fcfp", "atom_pairs"))
+_GROWTH = 1.3  # the kernel's parameters are fitted anew when there is so much more data
+_MIN_SCORED = 8  # below, chance chooses
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the surrogate sees of n molecules.
+
+    Attributes:
+        ecfp: Counts, uint8, shape (n, 2048); so are the next two.
+        fcfp: Pharmacophoric.
+        atom_pairs: With their distances.
+        descriptors: RDKit's property list, float32, shape (n, d).
+    """
+
+    ecfp: NDArray[np.uint8]
+    fcfp: NDArray[np.uint8]
+    atom_pairs: NDArray[np.uint8]
+    descriptors: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.ecfp)
+
+    def take(self, rows: NDArray[np.int64]) -> Description:
+        """The given rows, in the given order."""
+        return Description(
+            self.ecfp[rows], self.fcfp[rows], self.atom_pairs[rows], self.descriptors[rows]
+        )
+
+
+def describe(smiles: Sequence[str]) -> Description:
+    """Compute what the surrogate sees."""
+    mols = [Chem.MolFromSmiles(s) for s in smiles]
+    counts = {
+        name: np.array(
+            [np.minimum(g.GetCountFingerprintAsNumPy(m), 255) for m in mols], np.uint8
+        ).reshape(-1, _N_BITS)
+        for name, g in _COUNTS.items()
+    }
+    rows = [list(_DESCRIPTORS.ComputeProperties(m)) for m in mols]
+    d = np.array(rows, np.float32).reshape(-1, len(_DESCRIPTORS.GetPropertyNames()))
+    return Description(**counts, descriptors=d)
+
+
+def together(parts: Sequence[Description]) -> Description:
+    """All rows of several descriptions."""
+    return Description(
+        *(
+            np.concatenate([getattr(p, name) for p in parts])
+            for name in ("ecfp", "fcfp", "atom_pairs", "descriptors")
+        )
+    )
+
+
+class Surrogate:
+    """Everything scored so far, and the model of it.
+
+    The model is a function of the scored molecules in their order alone, so it is the same after
+    a run was taken up again.
+
+    Args:
+        seed: of the run.
+        max_compounds: the model is fitted on so many: the best half, a quarter of the latest, and
+            others at random.
+    """
+
+    def __init__(self, seed: int, max_compounds: int) -> None:
+        self._seed, self._max = seed, max_compounds
+        self._parts: list[Description] = []
+        self._rewards: list[float] = []
+        self._parameters: tuple[int, Parameters] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rewards)
+
+    def add(self, description: Description, rewards: Sequence[float]) -> None:
+        """Take note of scored molecules, in the order of the ledger."""
+        self._parts.append(description)
+        self._rewards += rewards
+
+    def choose(self, proposed: Description, n: int, *, optimism: float, random_share: float,
+               max_similarity: float, rng: np.random.Generator) -> list[int]:  # fmt: skip
+        """Which proposals to score.
+
+        Args:
+            proposed: all of them.
+            n: how many to choose at most.
+            optimism: mean over the slots of how many posterior deviations count for a molecule.
+            random_share: share of the slots that chance fills.
+            max_similarity: of two chosen ones (Tanimoto on ECFP4 counts), while there are others.
+            rng: decides what is left to chance.
+
+        Returns:
+            Indices of distinct proposals, the first chosen first.
+        """
+        n = min(n, len(proposed))
+        if len(self) < _MIN_SCORED:
+            return [int(i) for i in rng.permutation(len(proposed))[:n]]
+        mean, deviation = self._model().score(proposed)
+        counts = sparse(proposed.ecfp)
+        free = np.ones(len(proposed), bool)
+        apart = np.ones(len(proposed), bool)
+        chosen: list[int] = []
+        slots = rng.exponential(optimism, size=n)
+        slots[rng.random(n) < random_share] = np.inf
+        for slot in slots:
+            allowed = free & apart if (free & apart).any() else free
+            if np.isinf(slot):
+                best = int(rng.choice(np.flatnonzero(allowed)))
+            else:
+                value = np.where(allowed, mean + slot * deviation, -np.inf)
+                best = int(np.argmax(value))
+            chosen.append(best)
+            free[best] = False
+            apart &= tanimoto_to(counts.take(np.array([best])), counts)[0] <= max_similarity
+        return chosen
+
+    def _model(self) -> TanimotoKernel:
+        everything = together(self._parts)
+        self._parts = [everything]
+        rewards = np.array(self._rewards)
+        rows = self._training_rows(len(rewards))
+        return fit_tanimoto_kernel(
+            everything.take(rows), rewards[rows], recipe=_RECIPE,
+            parameters=self._fitted_parameters(everything, rewards),
+        )  # fmt: skip
+
+    def _training_rows(self, n: int) -> NDArray[np.int64]:
+        if n <= self._max:
+            return np.arange(n)
+        best = np.argsort(-np.array(self._rewards[:n]), kind="stable")[: self._max // 2]
+        chosen = np.union1d(best, np.arange(n - self._max // 4, n))
+        others = np.setdiff1d(np.arange(n), chosen)
+        rng = np.random.default_rng([self._seed, n, 4])
+        more = rng.choice(others, self._max - len(chosen), replace=False)
+        return np.sort(np.concatenate([chosen, more]))
+
+    def _fitted_parameters(self, everything: Description, rewards: Array) -> Parameters:
+        """Of the first so many molecules, the number being a power of the growth."""
+        n = int(_GROWTH ** int(np.log(len(rewards)) / np.log(_GROWTH) + 1e-9))
+        n = max(min(n, len(rewards)), _MIN_SCORED)
+        if self._parameters is None or self._parameters[0] != n:
+            rows = self._training_rows(n)
+            self._parameters = (
+                n,
+                fit_kernel_parameters(everything.take(rows), rewards[rows], recipe=_RECIPE, seed=n),
+            )
+        return self._parameters[1]

@@ -1,0 +1,96 @@
+"""Edits of graphs: what comes out is a molecule, whatever goes in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rdkit import Chem
+
+from molgen.search.edits import cross, mutate, side_of_a_cut
+
+DRUGS = [
+    "O=C1COCCN1c1ccc(N2CC(CNC(=O)c3ccc(Cl)s3)OC2=O)cc1",  # rivaroxaban, flat
+    "CC(C)Cc1ccc(C(C)C(=O)O)cc1",  # ibuprofen
+    "CN1CCC23c4c5ccc(O)c4OC2C(O)C=CC3C1C5",  # morphine, flat
+    "Cn1c(=O)c2c(ncn2C)n(C)c1=O",  # caffeine
+    "O=[N+]([O-])c1ccc(N)cc1",
+    "C[N+](C)(C)CCO",  # choline
+    "C[C@H](N)C(=O)O",
+    "N#Cc1ccccc1",
+]
+drugs = st.sampled_from(DRUGS)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def is_one_sound_molecule(mol: Chem.Mol) -> bool:
+    text = Chem.MolToSmiles(mol)
+    read = Chem.MolFromSmiles(text)
+    return (
+        read is not None
+        and "." not in text
+        and not any(a.GetNumRadicalElectrons() for a in read.GetAtoms())
+        and Chem.MolToSmiles(read) == text
+    )
+
+
+@given(drugs, seeds)
+def test_a_mutant_is_one_sound_molecule_a_few_atoms_from_its_parent(smiles: str, seed: int) -> None:
+    parent = Chem.MolFromSmiles(smiles)
+    child = mutate(parent, np.random.default_rng(seed))
+    assert child is not None
+    assert is_one_sound_molecule(child)
+    assert abs(child.GetNumAtoms() - parent.GetNumAtoms()) <= 1
+
+
+@given(drugs, seeds)
+def test_a_parent_is_left_as_it_was(smiles: str, seed: int) -> None:
+    parent = Chem.MolFromSmiles(smiles)
+    mutate(parent, np.random.default_rng(seed))
+    assert Chem.MolToSmiles(parent) == Chem.CanonSmiles(smiles)
+
+
+@given(drugs, drugs, seeds)
+def test_a_cross_is_one_sound_molecule_with_atoms_of_both(
+    first: str, second: str, seed: int
+) -> None:
+    mols = [Chem.MolFromSmiles(s) for s in (first, second)]
+    child = cross(mols[0], mols[1], np.random.default_rng(seed))
+    if child is None:  # caffeine's methyl groups are less than a tenth of a pair
+        return
+    assert is_one_sound_molecule(child)
+    assert child.GetNumAtoms() < sum(m.GetNumAtoms() for m in mols)
+    known = {a.GetSymbol() for m in mols for a in m.GetAtoms()}
+    assert {a.GetSymbol() for a in child.GetAtoms()} <= known
+
+
+def test_the_same_seed_gives_the_same_edit() -> None:
+    parent = Chem.MolFromSmiles(DRUGS[0])
+    texts = [
+        [Chem.MolToSmiles(mutate(parent, np.random.default_rng(s))) for s in range(30)]
+        for _ in range(2)
+    ]
+    assert texts[0] == texts[1]
+    assert len(set(texts[0])) > 20
+
+
+def test_what_cannot_be_cut_is_not_crossed() -> None:
+    benzene, ibuprofen = Chem.MolFromSmiles("c1ccccc1"), Chem.MolFromSmiles(DRUGS[1])
+    rng = np.random.default_rng(0)
+    assert cross(benzene, ibuprofen, rng) is None
+    assert side_of_a_cut(benzene, rng) is None
+
+
+@pytest.mark.parametrize("smiles", DRUGS[:3])
+def test_a_side_of_a_cut_hangs_by_one_single_bond(smiles: str) -> None:
+    mol = Chem.MolFromSmiles(smiles)
+    for seed in range(20):
+        side = side_of_a_cut(mol, np.random.default_rng(seed))
+        assert side is not None
+        crossing = [
+            b for b in mol.GetBonds()
+            if (b.GetBeginAtomIdx() in side) != (b.GetEndAtomIdx() in side)
+        ]  # fmt: skip
+        assert len(crossing) == 1
+        assert crossing[0].GetBondType() == Chem.BondType.SINGLE

@@ -1,0 +1,252 @@
+"""The search's parts: parents are good and apart, moves that pay get more, the surrogate ranks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rdkit import Chem, DataStructs
+from rdkit.Chem import Crippen, rdFingerprintGenerator
+
+from molgen.config.campaign import RunConfig
+from molgen.errors import ConfigError
+from molgen.ledger import LedgerRow
+from molgen.search.bandit import Bandit
+from molgen.search.engine import Search
+from molgen.search.library import Library
+from molgen.search.moves import Order
+from molgen.search.population import Population, draw_parents
+from molgen.search.surrogate import Surrogate, describe
+
+ALKYL = [f"{'C' * n}c1ccccc1" for n in range(1, 9)]
+MIXED = [
+    f"{r}{core}"
+    for r in ("C", "CC", "CO", "N", "Cl", "F", "OCC", "CC(C)", "CS", "CCN")
+    for core in ("c1ccccc1", "c1ccncc1", "C1CCCCC1", "N1CCOCC1", "c1ccsc1", "C(=O)Nc1ccccc1")
+]
+READABLE = [s for s in MIXED if Chem.MolFromSmiles(s)]
+
+
+def config(**changes: object) -> RunConfig:
+    data = {
+        "name": "tiny",
+        "round_size": 10,
+        "generator": {"shard_size": 16},
+        "objective": {
+            "components": [
+                {
+                    "type": "descriptor",
+                    "name": "qed",
+                    "desirability": {"type": "increasing", "zero_at": 0, "one_at": 1},
+                }
+            ]
+        },
+        "search": {"proposals_per_call": 4},
+        "budget": {"n_rounds": 2},
+    } | changes
+    return RunConfig.model_validate(data)
+
+
+def row(number: int, smiles: str, reward: float, origin: str = "sample") -> LedgerRow:
+    return LedgerRow(
+        id=number, smiles=smiles, inchikey="", constitution=smiles, scaffold="", round=0,
+        origin=origin, parents=(), status="scored", reason="", attempts=1, reward=reward,
+        values={}, worker="", seconds=0.0, created_at="", scored_at=None,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------- population
+
+
+def test_the_population_is_the_best_but_not_all_alike() -> None:
+    population = Population(size=4, max_similarity=0.5, max_per_scaffold=10)
+    for i, smiles in enumerate([*ALKYL, "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "CC(=O)Oc1ccccc1C(=O)O"]):
+        population.add(smiles, "", 1.0 - 0.01 * i)
+    members = population.members()
+    assert members[0] == ALKYL[0]
+    assert "Cn1c(=O)c2c(ncn2C)n(C)c1=O" in members
+    fingerprint = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=1024)
+    bits = [fingerprint.GetFingerprint(Chem.MolFromSmiles(s)) for s in members]
+    for i, one in enumerate(bits):
+        assert max(DataStructs.BulkTanimotoSimilarity(one, bits[:i]), default=0.0) <= 0.5
+
+
+def test_one_scaffold_fills_no_population() -> None:
+    population = Population(size=10, max_similarity=1.0, max_per_scaffold=3)
+    for smiles in ALKYL:
+        population.add(smiles, "c1ccccc1", 0.5)
+    assert population.members() == ALKYL[:3]
+
+
+def test_a_molecule_gains_by_what_it_is_better_than_the_last_of_the_best() -> None:
+    population = Population(size=2, max_similarity=1.0, max_per_scaffold=9)
+    rewards = (0.5, 0.6, 0.4, 0.7, 0.0)
+    gains = [population.add(s, "", r) for s, r in zip(ALKYL, rewards, strict=False)]
+    assert gains == pytest.approx([0.5, 0.6, 0.0, 0.2, 0.0])
+
+
+def test_better_parents_are_drawn_oftener() -> None:
+    drawn = Counter(draw_parents(ALKYL, 4000, np.random.default_rng(0)))
+    counts = [drawn[s] for s in ALKYL]
+    assert counts == sorted(counts, reverse=True)
+    assert min(counts) > 50
+
+
+# ----------------------------------------------------------------------------------------- bandit
+
+
+def test_arms_share_equally_until_something_is_known() -> None:
+    assert Bandit(["a", "b"]).shares() == {"a": 0.5, "b": 0.5}
+
+
+def test_an_arm_that_pays_gets_most_and_the_other_keeps_a_little() -> None:
+    bandit = Bandit(["a", "b"])
+    for _ in range(10):
+        bandit.learn({"a": 100, "b": 100}, {"a": 20})
+    shares = bandit.shares()
+    assert shares["a"] > 0.8
+    assert 0.04 <= shares["b"] < 0.2
+
+
+def test_an_arm_whose_proposals_are_never_chosen_loses_too() -> None:
+    bandit = Bandit(["chosen", "ignored"])
+    bandit.learn({"chosen": 50, "ignored": 500}, {"chosen": 0.5})
+    assert bandit.shares()["chosen"] > 0.5
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.integers(0, 500)),
+    st.dictionaries(st.sampled_from("abcd"), st.integers(0, 20)),
+)
+def test_shares_sum_to_one(proposed: dict[str, float], good: dict[str, float]) -> None:
+    bandit = Bandit(list("abcd"))
+    bandit.learn(proposed, good)
+    shares = bandit.shares()
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert min(shares.values()) >= 0.04 - 1e-9
+
+
+# -------------------------------------------------------------------------------------- surrogate
+
+
+def logp(smiles: str) -> float:
+    return float(Crippen.MolLogP(Chem.MolFromSmiles(smiles)))  # type: ignore[attr-defined]
+
+
+def taught(smiles: list[str]) -> Surrogate:
+    surrogate = Surrogate(seed=1, max_compounds=30)
+    for i in range(0, len(smiles), 7):  # as rounds come
+        part = smiles[i : i + 7]
+        surrogate.add(describe(part), [logp(s) for s in part])
+    return surrogate
+
+
+def chosen_of(surrogate: Surrogate, proposed: list[str], n: int, **changes: float) -> list[str]:
+    options = {"optimism": 0.0, "random_share": 0.0, "max_similarity": 1.0} | changes
+    rng = np.random.default_rng(3)
+    return [proposed[i] for i in surrogate.choose(describe(proposed), n, rng=rng, **options)]
+
+
+def test_the_surrogate_chooses_what_is_better_than_the_rest() -> None:
+    rng = np.random.default_rng(0)
+    shuffled = [READABLE[i] for i in rng.permutation(len(READABLE))]
+    known, proposed = shuffled[:40], shuffled[40:]
+    best = chosen_of(taught(known), proposed, 5)
+    assert np.mean([logp(s) for s in best]) > np.mean([logp(s) for s in proposed]) + 0.5
+
+
+def test_choices_are_distinct_and_no_more_than_there_are() -> None:
+    assert sorted(chosen_of(taught(READABLE), ALKYL, 99, optimism=1.0, random_share=0.3)) == sorted(
+        ALKYL
+    )
+
+
+def test_a_batch_is_not_one_molecule_eight_times() -> None:
+    proposed = [*ALKYL, "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "CC(=O)Oc1ccccc1C(=O)O"]
+    batch = chosen_of(taught(READABLE), proposed, 3, max_similarity=0.4)
+    assert len(set(batch) & set(ALKYL)) <= 2
+
+
+def test_before_anything_is_known_chance_chooses() -> None:
+    surrogate = Surrogate(seed=1, max_compounds=30)
+    assert set(chosen_of(surrogate, ALKYL, 3)) <= set(ALKYL)
+
+
+def test_what_the_surrogate_says_depends_on_what_it_was_taught_alone() -> None:
+    """Not on when it was asked: so a run that is taken up again goes on as it would have."""
+    asked, fresh = Surrogate(1, 30), Surrogate(1, 30)
+    for i in range(0, len(READABLE), 7):
+        part = READABLE[i : i + 7]
+        for one in (asked, fresh):
+            one.add(describe(part), [logp(s) for s in part])
+        chosen_of(asked, ALKYL, 2)
+    assert chosen_of(asked, ALKYL, 5) == chosen_of(fresh, ALKYL, 5)
+
+
+# ----------------------------------------------------------------------------------------- engine
+
+
+def test_at_first_the_policy_is_sampled_and_then_all_moves_share() -> None:
+    search = Search(config())
+    first = search.orders(0)
+    assert {o.arm for shard in first for o in shard} == {"sample"}
+    assert sum(len(o.parents) for shard in first for o in shard) == 10
+    search.learn([row(i, s, 0.5 + 0.001 * i) for i, s in enumerate(READABLE)], {"sample": 10})
+    second = [o for shard in search.orders(1) for o in shard]
+    assert sum(len(o.parents) for o in second) == 40
+    assert {o.arm for o in second} >= {"sample", "edit", "regrow_medium", "cross"}
+    assert all(p in READABLE for o in second for parents in o.parents for p in parents)
+    assert all(len(p) == 2 for o in second if o.arm == "cross" for p in o.parents)
+
+
+def test_shards_hold_as_many_as_the_config_says() -> None:
+    search = Search(config())
+    search.learn([row(i, s, 0.5) for i, s in enumerate(READABLE)], {"sample": 10})
+    assert [sum(len(o.parents) for o in shard) for shard in search.orders(1)] == [16, 16, 8]
+
+
+def test_a_prompt_is_kept_by_sampling_alone() -> None:
+    search = Search(config(generator={"prompts": ["[*:1]c1ccccc1"], "shard_size": 16}))
+    search.learn([row(i, s, 0.5) for i, s in enumerate(READABLE)], {"sample": 10})
+    assert {o.arm for shard in search.orders(1) for o in shard} == {"sample"}
+
+
+def test_moves_and_surrogate_can_be_left_out() -> None:
+    search = Search(config(search={"moves": ["edit"], "surrogate": False}))
+    search.learn([row(i, s, 0.5) for i, s in enumerate(READABLE)], {"sample": 10})
+    orders = [o for shard in search.orders(1) for o in shard]
+    assert {o.arm for o in orders} == {"edit", "edit_twice"}
+    assert sum(len(o.parents) for o in orders) == 10
+
+
+def test_a_library_is_one_more_move(tmp_path: Path) -> None:
+    file = tmp_path / "library.smi"
+    file.write_text("\n".join(f"{s} name{i}" for i, s in enumerate(READABLE)))
+    search = Search(config(search={"library": str(file), "moves": ["sample"]}))
+    orders = [o for shard in search.orders(0) for o in shard]
+    assert {o.arm for o in orders} == {"sample", "library"}
+    drawn = [p[0] for o in orders if o.arm == "library" for p in o.parents]
+    assert len(set(drawn)) == len(drawn) and set(drawn) <= set(READABLE)
+
+
+@pytest.mark.parametrize("text", [None, "", "\n\n"])
+def test_a_library_without_a_molecule_is_named(tmp_path: Path, text: str | None) -> None:
+    file = tmp_path / "library.smi"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigError, match=r"library\.smi"):
+        Library(str(file))
+
+
+def test_two_searches_with_one_history_order_the_same() -> None:
+    histories = []
+    for _ in range(2):
+        search = Search(config())
+        search.learn([row(i, s, logp(s)) for i, s in enumerate(READABLE)], {"sample": 10})
+        histories.append(search.orders(1))
+    assert histories[0] == histories[1]
+    assert isinstance(histories[0][0][0], Order)

@@ -1,0 +1,62 @@
+"""Nonsense is refused, drugs are not."""
+
+from __future__ import annotations
+
+import pytest
+from rdkit import Chem
+
+from molgen.search.plausible import implausible
+
+DRUGS = {
+    "aspirin": "CC(=O)Oc1ccccc1C(=O)O",
+    "morphine": "CN1CC[C@]23c4c5ccc(O)c4O[C@H]2[C@@H](O)C=C[C@H]3[C@H]1C5",
+    "penicillin G": "CC1(C)S[C@@H]2[C@H](NC(=O)Cc3ccccc3)C(=O)N2[C@H]1C(=O)O",
+    "sildenafil": "CCCc1nn(C)c2c1nc([nH]c2=O)-c1cc(ccc1OCC)S(=O)(=O)N1CCN(C)CC1",
+    "atorvastatin": (
+        "CC(C)c1c(C(=O)Nc2ccccc2)c(-c2ccccc2)c(-c2ccc(F)cc2)n1CC[C@@H](O)C[C@@H](O)CC(=O)O"
+    ),
+    "apixaban": "COc1ccc(-n2nc(C(N)=O)c3c2C(=O)N(c2ccc(N4CCCCC4=O)cc2)CC3)cc1",
+    "metronidazole": "Cc1ncc([N+](=O)[O-])n1CCO",
+    "ethinylestradiol": "C#C[C@]1(O)CC[C@H]2[C@@H]3CCc4cc(O)ccc4[C@H]3CC[C@@]21C",
+    "erythromycin": (
+        "CC[C@H]1OC(=O)[C@H](C)[C@@H](O[C@H]2C[C@@](C)(OC)[C@@H](O)[C@H](C)O2)[C@H](C)"
+        "[C@@H](O[C@@H]2O[C@H](C)C[C@@H]([C@H]2O)N(C)C)[C@](C)(O)C[C@@H](C)C(=O)[C@H](C)"
+        "[C@@H](O)[C@]1(C)O"
+    ),
+    "zidovudine": "Cc1cn([C@H]2C[C@H](N=[N+]=[N-])[C@@H](CO)O2)c(=O)[nH]c1=O",
+    "omeprazole": "COc1ccc2[nH]c(S(=O)Cc3ncc(C)c(OC)c3C)nc2c1",
+    "efavirenz": "O=C1Nc2ccc(Cl)cc2[C@@](C#CC2CC2)(C(F)(F)F)O1",
+    "saxagliptin": "N#C[C@@H]1C[C@@H]2C[C@@H]2N1C(=O)[C@@H](N)C12CC3CC(CC(O)(C3)C1)C2",
+    "tropicamide": "CCN(Cc1ccncc1)C(=O)C(CO)c1ccccc1",
+    "minoxidil": "Nc1cc(N2CCCCC2)nc(N)[n+]1[O-]",
+}
+NONSENSE = {
+    "CC=C=CC": "cumulated double bonds",
+    "CCOOCC": "peroxide",
+    "CNONC": "three heteroatoms in a chain",
+    "CN(C)Cl": "halogen on a heteroatom",
+    "CC(=O)Cl": "acyl or thioacyl halide",
+    "C1CC#CCC1": "triple bond in a ring",
+    "C1=CC1": "double bond in a ring of three",
+    "CC(O)O": "two hydroxyls on one carbon",
+    "CC(O)NC": "hemiaminal",
+    "CC=CO": "enol",
+    "C12CC1C2": "fused small rings",
+    "C1CCCCCCCCC1": "ring of 9 to 11 atoms",
+    "C1=C2CCC(C1)C2": "double bond at a bridgehead",
+    "C[CH-]C": "charged atom",
+}
+
+
+@pytest.mark.parametrize("name", [n for n in DRUGS if n != "zidovudine"])
+def test_a_drug_is_plausible(name: str) -> None:
+    assert implausible(Chem.MolFromSmiles(DRUGS[name])) == ""
+
+
+def test_an_azide_is_refused_although_one_is_a_drug() -> None:
+    assert implausible(Chem.MolFromSmiles(DRUGS["zidovudine"]))
+
+
+@pytest.mark.parametrize("smiles", NONSENSE)
+def test_nonsense_is_refused_by_name(smiles: str) -> None:
+    assert implausible(Chem.MolFromSmiles(smiles)) == NONSENSE[smiles]
