@@ -5,10 +5,10 @@
     .venv/bin/python -m experiments.predictors.tdc_admet table
 
 `validate` judges recipes by scaffold folds of the official training rows (five; one of them where
-there are more than 5,000 rows); every choice was made there. `test` fits on the training rows with seeds 1 to 5 and evaluates on the official test
-rows. Both append a line for each evaluation, with the commit, to `evaluations.jsonl` beside this
-script, and leave out what stands there already. `table` reads it: a win is a gap of the means above
-the pooled deviation over the seeds.
+there are more than 5,000 rows); every choice was made there. `test` fits on the training rows with
+seeds 1 to 5 and evaluates on the official test rows. Both append a line for each evaluation, with
+the commit, to `evaluations.jsonl` beside this script, and leave out what stands there already.
+`table` reads it: a win is a gap of the means above the pooled deviation over the seeds.
 
 Single task, strictly: a model sees the training rows of its own task alone. Every test row is
 predicted: a structure that our standardisation refuses gets the training mean.
