@@ -23,8 +23,8 @@ from property_models.trees import ForestRecipe, TreesRecipe
 Array = NDArray[np.float64]
 
 ADMET = {
-    "regression": ("trees", "forest", "kernel", "network"),
-    "classification": ("trees", "forest", "kernel", "network"),
+    "regression": ("trees", "kernel"),
+    "classification": ("trees", "forest", "kernel"),
 }
 POTENCY = ("trees", "kernel")
 

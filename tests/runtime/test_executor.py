@@ -235,7 +235,7 @@ def test_a_killed_driver_leaves_no_process_behind(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_reaches_the_driver_alone(tmp_path: Path) -> None:
-    driver, _ = start_driver(tmp_path, "1.5")
+    driver, _ = start_driver(tmp_path, "4")
     os.killpg(driver.pid, signal.SIGINT)  # what a terminal does
     out, err = driver.communicate(timeout=30)
     assert out == "interrupted [None, None]\n"
