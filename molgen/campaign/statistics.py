@@ -11,6 +11,7 @@ from rdkit.Chem import rdFingerprintGenerator
 
 from molgen.config.objective import ObjectiveConfig, component_name
 from molgen.ledger import Ledger, LedgerRow, NewMolecule
+from molgen.search.engine import arm_of
 
 _N_DIVERSITY = 256  # molecules whose pairs are compared
 
@@ -39,7 +40,7 @@ def score_statistics(
         n_scored, n_unscored, n_oracle_calls (of the whole run), reward_mean and reward_max of the
         round, reward_top10 and reward_top100 (means of the best so far), diversity (1 - mean
         pairwise ECFP4 Tanimoto similarity of the round's scored molecules), mean_<component>, and
-        in round 0 prior_reward_mean. NaN where nothing was scored.
+        in round 0 prior_reward_mean, of its plain samples. NaN where nothing was scored.
     """
     scored = [row for row in rows if row.status == "scored"]
     rewards = [row.reward for row in scored]
@@ -55,7 +56,8 @@ def score_statistics(
         "diversity": diversity([row.smiles for row in scored]),
     }
     if rows and rows[0].round == 0:
-        statistics["prior_reward_mean"] = statistics["reward_mean"]
+        samples = [row.reward for row in scored if arm_of(row.origin) == "sample"]
+        statistics["prior_reward_mean"] = _mean(samples)
     for component in objective.components:
         name = component_name(component)
         statistics[f"mean_{name}"] = _mean([float(row.values[name]) for row in scored])

@@ -87,6 +87,18 @@ def test_the_rounds_add_up(prior_file: Path, tmp_path: Path) -> None:
     assert rounds.loc[0, "prior_reward_mean"] == rounds.loc[0, "reward_mean"]
 
 
+def test_the_priors_mean_is_that_of_plain_samples(prior_file: Path, tmp_path: Path) -> None:
+    """Examples are parents from the first round on; what is made of them is not the prior's."""
+    examples = ["CC(=O)Nc1ccc(O)cc1", "CCOC(=O)c1ccc(N)cc1", "CC(C)Cc1ccc(C(C)C(=O)O)cc1",
+                "CCN(CC)CC(=O)Nc1c(C)cccc1C", "CNC(=O)c1ccccc1"]  # fmt: skip
+    config = tiny(prior_file, learning__examples=examples, budget={"n_rounds": 1})
+    table = run(config, tmp_path / "run")
+    samples = table[table["origin"] == "sample"]
+    assert 0 < len(samples) < len(table)
+    found = rounds_of(tmp_path / "run").loc[0, "prior_reward_mean"]
+    assert found == pytest.approx(samples["reward"].mean())
+
+
 def test_rewards_are_what_the_values_say(prior_file: Path, tmp_path: Path) -> None:
     table = run(tiny(prior_file, budget={"n_rounds": 1}), tmp_path / "run")
     scored = table[table["status"] == "scored"]
