@@ -30,9 +30,8 @@ N_ECFP_BITS = 1024
 N_AVALON = 1024
 N_ERG = 441  # 21 distances x 21 pairs of property points
 
-_morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=N_ECFP_COUNTS)
-# Further fingerprints of the same length for kernels, computed where one is wanted.
-_KERNEL_FINGERPRINTS: dict[str, Any] = {
+_FINGERPRINTS: dict[str, Any] = {
+    "ecfp": rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=N_ECFP_COUNTS),
     "fcfp": rdFingerprintGenerator.GetMorganGenerator(
         radius=2,
         fpSize=N_ECFP_COUNTS,
@@ -42,7 +41,7 @@ _KERNEL_FINGERPRINTS: dict[str, Any] = {
     "torsions": rdFingerprintGenerator.GetTopologicalTorsionGenerator(fpSize=N_ECFP_COUNTS),
 }
 # Built on first use and worth sharing with parts of the same molecules.
-_SHARED = ("graphs", *_KERNEL_FINGERPRINTS)
+_SHARED = ("graphs", "fcfp", "atom_pairs", "torsions")
 
 
 @dataclass(frozen=True)
@@ -93,17 +92,17 @@ class Features:
     @cached_property
     def fcfp(self) -> NDArray[np.uint8]:
         """Count FCFP4 (pharmacophoric Morgan), uint8, shape (n, 2048)."""
-        return _kernel_counts("fcfp", self.mols)
+        return fingerprint_counts("fcfp", self.mols)
 
     @cached_property
     def atom_pairs(self) -> NDArray[np.uint8]:
         """Atom-pair counts, uint8, shape (n, 2048)."""
-        return _kernel_counts("atom_pairs", self.mols)
+        return fingerprint_counts("atom_pairs", self.mols)
 
     @cached_property
     def torsions(self) -> NDArray[np.uint8]:
         """Topological-torsion counts, uint8, shape (n, 2048)."""
-        return _kernel_counts("torsions", self.mols)
+        return fingerprint_counts("torsions", self.mols)
 
     def sparse_counts(self, name: str) -> SparseCounts:
         """Sparse form of the counts `ecfp`, `fcfp`, `atom_pairs` or `torsions`; made once."""
@@ -145,13 +144,12 @@ def featurise(mols: Sequence[Chem.Mol], smiles: Sequence[str] | None = None) -> 
         smiles: Their canonical SMILES where already known.
     """
     n = len(mols)
-    ecfp = np.zeros((n, N_ECFP_COUNTS), np.uint8)
+    ecfp = fingerprint_counts("ecfp", mols)
     avalon = np.zeros((n, N_AVALON), np.uint8)
     erg = np.zeros((n, N_ERG), np.float32)
     descriptors = np.full((n, len(DESCRIPTOR_NAMES)), np.nan, np.float32)
     with rdBase.BlockLogs():
         for i, mol in enumerate(mols):
-            ecfp[i] = np.minimum(_morgan.GetCountFingerprintAsNumPy(mol), 255)
             # A quick copy carries no cached distances: those that the E-state descriptors leave
             # on a molecule change its ErG when it is featurised again.
             bare = Chem.Mol(mol, True)
@@ -168,8 +166,9 @@ def featurise(mols: Sequence[Chem.Mol], smiles: Sequence[str] | None = None) -> 
     return Features(names, ecfp, avalon, erg, descriptors, list(mols))
 
 
-def _kernel_counts(name: str, mols: Sequence[Chem.Mol]) -> NDArray[np.uint8]:
-    generator = _KERNEL_FINGERPRINTS[name]
+def fingerprint_counts(name: str, mols: Sequence[Chem.Mol]) -> NDArray[np.uint8]:
+    """Counts `ecfp`, `fcfp`, `atom_pairs` or `torsions` of n molecules, uint8, shape (n, 2048)."""
+    generator = _FINGERPRINTS[name]
     counts = np.zeros((len(mols), N_ECFP_COUNTS), np.uint8)
     with rdBase.BlockLogs():
         for i, mol in enumerate(mols):

@@ -3,9 +3,9 @@
     .venv/bin/molgen run configs/factor_xa.yaml --out runs/for_comparison
     .venv/bin/python -m experiments.campaign.against_baselines runs/for_comparison
 
-Takes a finished run and two baselines with as many molecules as the campaign proposed: samples of
-the same prior (another seed, same size limits), and random molecules of the ChEMBL train split.
-All pass the same filters, novelty and objective, and the report's own rule ranks the top 100 of
+Takes a finished run and two baselines with as many molecules as the campaign scored: samples of
+the same prior (another seed, same size limits), and random molecules of the ChEMBL train split;
+what the filters refuse costs neither side anything. All pass the same filters, novelty and objective, and the report's own rule ranks the top 100 of
 each. Side by side: reward, predicted pKi, domain, drug-likeness, and an *independent judge*
 (judge.py) that learnt from half of the measured compounds. The predictor of a default run learnt
 from all of them, so it shares that half with the judge; `strict.py` does the whole comparison with
@@ -43,6 +43,7 @@ from molgen.report.ranking import rank
 from molgen.report.record import RunRecord, read_run
 from molgen.runtime.executor import Executor, WorkerPool
 from molgen.runtime.executors import make_executor
+from molgen.search.moves import Order
 from molgen.search.proposing import Proposal, identify, make_generator
 from property_models.datasets import data_folder
 from property_models.molecules import canonical_smiles
@@ -63,6 +64,7 @@ MEASURES = {
     "sa_score": "SA score",
 }
 MUST_WIN = ("in_domain_reward", "top_in_domain", "judge")
+_SPARE = 2  # so many times the molecules wanted are drawn: the filters refuse some
 COMPARED = ("reward", *MUST_WIN, "reward_of_in_domain", "judge_in_domain")
 
 
@@ -73,10 +75,13 @@ def prior_samples(config: RunConfig, n: int, seed: int, executor: Executor) -> l
     """N samples of the run's prior, in the campaign's own shards, never learnt from."""
     size = config.generator.shard_size
     shards = [
-        executor.submit("generator", "propose", 0, None, min(size, n - first), (seed, shard), -1)
+        executor.submit(
+            "generator", "propose", 0, None, [Order("sample", ((),) * min(size, n - first))],
+            (seed, shard), False,
+        )
         for shard, first in enumerate(range(0, n, size))
-    ]
-    return [proposal for shard in shards for proposal in shard.result()]
+    ]  # fmt: skip
+    return [identify(made.smiles) for shard in shards for made in shard.result().made]
 
 
 def chembl_molecules(n: int, seed: int) -> list[Proposal]:
@@ -91,8 +96,10 @@ def chembl_molecules(n: int, seed: int) -> list[Proposal]:
         return [identify(canonical_smiles(Chem.MolFromSmiles(smiles[i]))) for i in chosen]
 
 
-def score_all(config: RunConfig, proposals: Sequence[Proposal], executor: Executor) -> pd.DataFrame:
-    """What a campaign's first round would have made of the proposals, as a ledger table."""
+def score_all(
+    config: RunConfig, proposals: Sequence[Proposal], n: int, executor: Executor
+) -> pd.DataFrame:
+    """The first n proposals that pass the filters, scored, as a ledger table."""
     distinct = list({p.constitution: p for p in proposals}.values())
     size = config.score_shard_size
     smiles = [p.smiles for p in distinct]
@@ -105,7 +112,7 @@ def score_all(config: RunConfig, proposals: Sequence[Proposal], executor: Execut
         return [call.result() for call in calls]
 
     reasons = [reason for shard in in_shards("filter", smiles) for reason in shard]
-    passed = [p for p, reason in zip(distinct, reasons, strict=True) if not reason]
+    passed = [p for p, reason in zip(distinct, reasons, strict=True) if not reason][:n]
     answers = [
         row for shard in in_shards("score", [p.smiles for p in passed]) for row in shard.rows
     ]
@@ -125,24 +132,24 @@ def baselines(run: RunRecord, seed: int) -> dict[str, pd.DataFrame]:
     config = run.config
     if config.generator.prompts:
         raise SystemExit("the baselines are de novo; give a run without prompts")
-    n = int(run.rounds["n_proposed"].sum())
+    n = int((run.table["status"] == "scored").sum())
     g = config.generator
     options = SamplingOptions(g.temperature, g.min_heavy_atoms, g.max_heavy_atoms)
     prior = Path(g.prior) if g.prior else None
     pools = [
-        WorkerPool("generator", partial(make_generator, prior, [], options), 2),
+        WorkerPool("generator", partial(make_generator, prior, [], options, False), 2),
         WorkerPool("scorer", partial(make_scorer, config.objective, SHIPPED_PREDICTORS), 2),
     ]
     executor = make_executor(LocalExecutorConfig(n_workers=2), pools)
     try:
         tables = {}
         draws: dict[str, Callable[[], list[Proposal]]] = {
-            "prior": lambda: prior_samples(config, n, seed, executor),
-            "chembl": lambda: chembl_molecules(n, seed),
+            "prior": lambda: prior_samples(config, _SPARE * n, seed, executor),
+            "chembl": lambda: chembl_molecules(_SPARE * n, seed),
         }
         for name, draw in draws.items():
             print(f"{name}: drawing and scoring {n} molecules …", flush=True)
-            tables[name] = score_all(config, draw(), executor)
+            tables[name] = score_all(config, draw(), n, executor)
         return tables
     finally:
         executor.close()
@@ -217,7 +224,6 @@ def compare(run_dir: Path, seed: int) -> dict[str, Any]:
     results = {
         "run": {
             "seed": run.config.seed,
-            "n_proposed": int(run.rounds["n_proposed"].sum()),
             "n_scored": int((run.table["status"] == "scored").sum()),
         },
         "halves": {
@@ -238,7 +244,7 @@ def compare(run_dir: Path, seed: int) -> dict[str, Any]:
 def _show(results: dict[str, Any]) -> None:
     worth = results["judge_on_half_a"]
     print(
-        f"\n{results['run']['n_proposed']} molecules each. Judge on half A ({worth['n']} measured "
+        f"\n{results['run']['n_scored']} molecules each. Judge on half A ({worth['n']} measured "
         f"compounds unknown to it): Spearman "
         f"{with_interval(worth['spearman'], worth['spearman_interval'])}, RMSE "
         f"{with_interval(worth['rmse'], worth['rmse_interval'])}\n"

@@ -46,10 +46,11 @@ from experiments.recording import print_table, write_results
 from property_models.additive import fit_additive
 from property_models.cleaning import clean
 from property_models.datasets import read_dataset
+from property_models.descriptors import DESCRIPTOR_NAMES
 from property_models.ensemble import fit_members, mean_score, member_scores
 from property_models.explain.attribution import attribute_atoms, attribute_parts, blend
 from property_models.explain.pairs import MatchedPair, matched_pairs
-from property_models.features import DESCRIPTOR_NAMES, Features, featurise
+from property_models.features import Features, featurise
 from property_models.kernel import KernelRecipe
 from property_models.trees import TreesRecipe
 

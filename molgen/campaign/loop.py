@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from molgen.campaign.proposals import propose, screen, shards
 from molgen.campaign.statistics import proposal_statistics, score_statistics
@@ -25,6 +26,9 @@ from molgen.runtime.checkpoint import save_checkpoint
 from molgen.runtime.executor import Executor, Future
 from molgen.search.engine import Search
 from molgen.search.policy import Lesson, Policy
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_BARREN_ROUNDS = 20  # in a row without a molecule to score, before the run ends
 MAX_FAILED_SHARDS = 3  # in a row, before a scorer that fails stops the run
@@ -68,8 +72,9 @@ def run_campaign(c: Campaign, on_round: Callable[[int, dict[str, float]], None])
     """
     began = time.monotonic()
     _score_leftovers(c)
+    noted = c.ledger.rounds()
     for number in range(c.next_round):
-        c.search.learn(c.ledger.round_rows(number), _proposed_by_arm(_noted_statistics(c, number)))
+        c.search.learn(c.ledger.round_rows(number), _proposed_by_arm(_noted_in(noted, number)))
     under_way: deque[_Round] = deque()
     number, barren = c.next_round, 0
     while True:
@@ -105,7 +110,7 @@ def _open_round(c: Campaign, number: int) -> _Round:
     """Propose and filter a round, write it to the ledger, send it off."""
     began = time.perf_counter()
     rows = c.ledger.round_rows(number)
-    statistics = _noted_statistics(c, number)
+    statistics = _noted_in(c.ledger.rounds(), number)
     # A round that gave nothing new is noted as such; it must not be drawn again on resume.
     if not rows and statistics.get("n_new") != 0:
         made = propose(
@@ -124,8 +129,8 @@ def _open_round(c: Campaign, number: int) -> _Round:
     return _Round(number, began, statistics, _send(c, _to_send(c, pending)))
 
 
-def _noted_statistics(c: Campaign, number: int) -> dict[str, float]:
-    rounds = c.ledger.rounds()
+def _noted_in(rounds: pd.DataFrame, number: int) -> dict[str, float]:
+    """What was noted of a round when it was proposed; empty where it was not."""
     if not len(rounds) or number not in set(rounds["round"]):
         return {}
     noted = rounds[rounds["round"] == number].iloc[0].to_dict()

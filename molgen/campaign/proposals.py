@@ -44,23 +44,25 @@ def propose(
 ) -> Proposed:  # fmt: skip
     """Carry out the search's orders: shards of fixed size, each with a seed of its own."""
     ranks = search.ranks
-    shards = search.orders(number)
+    ordered = search.orders(number)
     sent = [
         executor.submit(
             "generator", "propose", version, weights, orders, (seed, number, shard), ranks
         )
-        for shard, orders in enumerate(shards)
+        for shard, orders in enumerate(ordered)
     ]
     answers: list[MadeShard] = [future.result() for future in sent]
     everything = [m for answer in answers for m in answer.made]
-    place = {m.smiles: i for i, m in reversed(list(enumerate(everything)))}
+    place: dict[str, int] = {}
+    for i, molecule in enumerate(everything):
+        place.setdefault(molecule.smiles, i)
     seen = ledger.known(list(place))
     rows = sorted(i for smiles, i in place.items() if smiles not in seen)
     described = None
     parts = [a.described for a in answers if a.described is not None]
     if parts:
         described = together(parts).take(np.array(rows, np.int64))
-    arms = Counter(o.arm for orders in shards for o in orders for _ in o.parents)
+    arms = Counter(o.arm for orders in ordered for o in orders for _ in o.parents)
     n = sum(arms.values())
     statistics: dict[str, float] = {f"n_proposed_{arm}": k for arm, k in sorted(arms.items())}
     statistics |= {

@@ -74,7 +74,9 @@ class SearchConfig(Section):
         True, description="drop proposals such as cumulenes or peroxides before they cost a call"
     )
     library: str | None = Field(
-        None, description="file of SMILES whose molecules compete for calls as one more move"
+        None,
+        description="file of SMILES whose molecules compete for calls as one more move; salts, "
+        "what cannot be read and what is outside the sizes are passed over",
     )
 
 

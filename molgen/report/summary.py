@@ -98,7 +98,7 @@ def funnel(run: RunRecord) -> list[Stage]:
     stages = [
         ("generated", _total(run.rounds, "n_proposed"), "molecules proposed"),
         ("unique", _total(run.rounds, "n_unique"), "plausible, and distinct within their round"),
-        ("chosen", _total(run.rounds, "n_new"), "new, and worth scoring by the surrogate"),
+        ("chosen", _total(run.rounds, "n_new"), "new in this run, and chosen to be scored"),
         ("passed filters", passed, "sent to be scored"),
         ("scored", scored, ", ".join(notes)),
     ]

@@ -1,1 +1,1 @@
-"""What proposes: the policy and how it learns."""
+"""What is proposed, what of it is scored, and what is learnt from that."""

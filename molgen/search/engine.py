@@ -111,12 +111,9 @@ class Search:
             described = describe([row.smiles for row in scored])
             self._surrogate.add(described, [row.reward for row in scored])
 
-    def shares(self) -> dict[str, float]:
-        """Share of each arm in the next round's proposals."""
-        return self._bandit.shares()
-
     def _rng(self, number: int, purpose: int) -> np.random.Generator:
-        return np.random.default_rng([self._seed, number, purpose])
+        # Zeros at the end of a seed are ignored: the place tells it from a shard's seed.
+        return np.random.default_rng([self._seed, number, 0, 0, purpose])
 
 
 def origin_of(arm: str, prompt: int) -> str:

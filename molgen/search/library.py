@@ -10,7 +10,7 @@ from molgen.errors import ConfigError
 
 
 class Library:
-    """SMILES of a file, one a line, drawn without ever checking the whole file.
+    """SMILES of a file, one a line; whether a line can be read shows when it is drawn.
 
     Args:
         file: text, the SMILES first in each line.

@@ -153,4 +153,9 @@ def _read(smiles: str) -> Chem.Mol | None:
 
 
 def _fits(mol: Chem.Mol | None, options: SamplingOptions) -> bool:
-    return mol is not None and options.fewest_atoms <= mol.GetNumAtoms() <= options.max_atoms
+    """One piece within the sizes."""
+    return (
+        mol is not None
+        and options.fewest_atoms <= mol.GetNumAtoms() <= options.max_atoms
+        and len(Chem.GetMolFrags(mol)) == 1
+    )

@@ -71,7 +71,7 @@ class Policy:
             nats); empty where there was nothing to learn from.
         """
         self.version += 1
-        rng = np.random.default_rng([self._seed, self.version, 2])
+        rng = np.random.default_rng([self._seed, self.version, 0, 0, 2])
         torch.set_num_threads(self._config.n_threads)
         if self.version == 1:
             self._learn_examples(rng)

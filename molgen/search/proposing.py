@@ -58,6 +58,8 @@ class GeneratorWorker:
             parse_prompt(p, self._network.vocabulary, self._network.tables) for p in prompts
         ]
         self._options, self._plausible_only = options, plausible_only
+        # What is implausible in a prompt is the user's own and counts against no sample.
+        self._own = [implausible(p.core) for p in self._prompts]
         self._version = 0
 
     def propose(
@@ -79,9 +81,13 @@ class GeneratorWorker:
         made = make(orders, self._network, self._prompts, self._options, seed)
         kept = made
         if self._plausible_only:
-            kept = [m for m in made if not implausible(Chem.MolFromSmiles(m.smiles))]
+            kept = [m for m in made if self._is_plausible(m)]
         described = describe([m.smiles for m in kept]) if with_description else None
         return MadeShard(kept, described, len(made) - len(kept))
+
+    def _is_plausible(self, made: Made) -> bool:
+        own = self._own[made.prompt] if made.prompt >= 0 else ""
+        return implausible(Chem.MolFromSmiles(made.smiles)) in ("", own)
 
     def identify(self, made: Sequence[Made]) -> list[Proposal]:
         """The identities of molecules, in their order."""

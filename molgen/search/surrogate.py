@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
-from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
+from rdkit.Chem import rdMolDescriptors
 
+from property_models.features import fingerprint_counts
 from property_models.kernel import (
     KernelRecipe,
     TanimotoKernel,
@@ -27,17 +28,7 @@ from property_models.sparse_counts import sparse, tanimoto_to
 
 Array = NDArray[np.float64]
 
-_N_BITS = 2048
-_COUNTS = {
-    "ecfp": rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=_N_BITS),
-    "fcfp": rdFingerprintGenerator.GetMorganGenerator(
-        radius=2,
-        fpSize=_N_BITS,
-        atomInvariantsGenerator=rdFingerprintGenerator.GetMorganFeatureAtomInvGen(),
-    ),
-    "atom_pairs": rdFingerprintGenerator.GetAtomPairGenerator(fpSize=_N_BITS),
-}
-_DESCRIPTORS = rdMolDescriptors.Properties()
+_DESCRIPTORS = rdMolDescriptors.Properties()  # about forty, computed together in C++
 _RECIPE = KernelRecipe(fingerprints=("ecfp", "fcfp", "atom_pairs"))
 _GROWTH = 1.3  # the kernel's parameters are fitted anew when there is so much more data
 _MIN_SCORED = 8  # below, chance chooses
@@ -72,12 +63,7 @@ class Description:
 def describe(smiles: Sequence[str]) -> Description:
     """Compute what the surrogate sees."""
     mols = [Chem.MolFromSmiles(s) for s in smiles]
-    counts = {
-        name: np.array(
-            [np.minimum(g.GetCountFingerprintAsNumPy(m), 255) for m in mols], np.uint8
-        ).reshape(-1, _N_BITS)
-        for name, g in _COUNTS.items()
-    }
+    counts = {name: fingerprint_counts(name, mols) for name in _RECIPE.fingerprints}
     rows = [list(_DESCRIPTORS.ComputeProperties(m)) for m in mols]
     d = np.array(rows, np.float32).reshape(-1, len(_DESCRIPTORS.GetPropertyNames()))
     return Description(**counts, descriptors=d)
@@ -172,7 +158,7 @@ class Surrogate:
         best = np.argsort(-np.array(self._rewards[:n]), kind="stable")[: self._max // 2]
         chosen = np.union1d(best, np.arange(n - self._max // 4, n))
         others = np.setdiff1d(np.arange(n), chosen)
-        rng = np.random.default_rng([self._seed, n, 4])
+        rng = np.random.default_rng([self._seed, n, 0, 0, 12])
         more = rng.choice(others, self._max - len(chosen), replace=False)
         return np.sort(np.concatenate([chosen, more]))
 

@@ -80,3 +80,18 @@ def test_a_molecule_has_its_known_names(
     found = identify(smiles)
     assert (found.smiles, found.constitution) == (smiles, constitution)
     assert (found.scaffold, found.inchikey) == (scaffold, inchikey)
+
+
+def test_what_is_implausible_in_a_prompt_is_the_users_own(prior_file: Path) -> None:
+    peroxide = "[*:1]COOC"
+    own = make_generator(prior_file, [peroxide], SamplingOptions(), True)
+    assert len(own.propose(0, None, sampled(10, prompt=0), (1,), False).made) > 0
+    orders = [Order("library", (("CCOOC",),))]
+    assert own.propose(0, None, orders, (1,), False).n_implausible == 1
+
+
+def test_of_a_library_salts_and_what_cannot_be_read_are_passed_over(prior_file: Path) -> None:
+    lines = ["CC(=O)Nc1ccc(O)cc1", "CCN.Cl", "not a molecule", "C"]
+    orders = [Order("library", tuple((s,) for s in lines))]
+    answer = worker(prior_file).propose(0, None, orders, (1,), False)
+    assert [m.smiles for m in answer.made] == ["CC(=O)Nc1ccc(O)cc1"]
