@@ -5,11 +5,11 @@
 
 Takes a finished run and two baselines with as many molecules as the campaign scored: samples of
 the same prior (another seed, same size limits), and random molecules of the ChEMBL train split;
-what the filters refuse costs neither side anything. All pass the same filters, novelty and objective, and the report's own rule ranks the top 100 of
-each. Side by side: reward, predicted pKi, domain, drug-likeness, and an *independent judge*
-(judge.py) that learnt from half of the measured compounds. The predictor of a default run learnt
-from all of them, so it shares that half with the judge; `strict.py` does the whole comparison with
-a predictor and a judge that share no compound.
+what the filters refuse costs neither side anything. All pass the same filters, novelty and
+objective, and the report's own rule ranks the top 100 of each. Side by side: reward, predicted pKi,
+domain, drug-likeness, and an *independent judge* (judge.py) that learnt from half of the measured
+compounds. The predictor of a default run learnt from all of them, so it shares that half with the
+judge; `strict.py` does the whole comparison with a predictor and a judge that share no compound.
 
 *In-domain reward* is the mean over the top 100 of the reward where a molecule lies in the
 applicability domain of fxa_pki, and of 0 where it does not: a baseline may have no molecule there,
