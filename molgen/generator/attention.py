@@ -7,13 +7,13 @@ The cache is read as bits: numba knows no bfloat16, but it is the upper half of 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-Bits = npt.NDArray[Any]  # uint32: float32; uint16: bfloat16
+from molgen.generator.vectors import Bits, exp_in_place, widen
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
@@ -51,18 +51,12 @@ def attend_cached(
         n_seen = at[p] + 1
         cache[current, n_seen - 1] = qkv[p, width:]
         for j in range(n_read, n_seen):
-            _widen(cache[current, j], shift, keys_values[j])
+            widen(cache[current, j], shift, keys_values[j])
         n_read = n_seen
-        _widen(qkv[p, :width], shift, query)
+        widen(qkv[p, :width], shift, query)
         floats = keys_values.view(np.float32)
         _weigh(query.view(np.float32), floats, bias, code[p], n_seen, weight)
         _mix(weight, floats, n_seen, out[p])
-
-
-@numba.njit(cache=True)
-def _widen(bits: Bits, shift: np.uint32, out: npt.NDArray[np.uint32]) -> None:
-    for d in range(out.shape[0]):
-        out[d] = np.uint32(bits[d]) << shift
 
 
 @numba.njit(cache=True, fastmath=_FAST)
@@ -87,9 +81,11 @@ def _weigh(
         highest = row[0]
         for j in range(n_seen):
             highest = max(highest, row[j])
+        for j in range(n_seen):
+            row[j] -= highest
+        exp_in_place(row[:n_seen])
         total = np.float32(0)
         for j in range(n_seen):
-            row[j] = np.float32(math.exp(row[j] - highest))
             total += row[j]
         for j in range(n_seen):
             row[j] /= total

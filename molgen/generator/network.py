@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from molgen.generator.attention import attend_cached
+from molgen.generator.vectors import Bits
 from molgen.graphs.orders import Targets
 from molgen.graphs.state import N_CODES, States, action_columns, token_limit
 from molgen.graphs.vocabulary import Tables, Vocabulary
@@ -208,13 +208,13 @@ class GraphTransformer(nn.Module):
         tokens = code_PT.numpy(), slot_P.numpy(), at_P.numpy(), mixed_PD.numpy()
         bias_LCH = self.bias.weight.detach().view(N_CODES - 1, self.size.n_layers, -1)
         bias_LCH = F.pad(bias_LCH, (0, 0, 0, 0, 1, 0)).transpose(0, 1).float().contiguous()
-        shift = np.uint32(16 if cache.keys_values_LSTX.dtype == torch.bfloat16 else 0)
+        keys_values_LSTX, shift = as_bits(cache.keys_values_LSTX)
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             qkv = block.qkv(block.norm_attention(x_PD))
             attend_cached(
-                _bits(qkv[:n]), _bits(cache.keys_values_LSTX[layer]), shift,
-                bias_LCH[layer].numpy(), *tokens,
+                as_bits(qkv[:n])[0], keys_values_LSTX[layer], shift, bias_LCH[layer].numpy(),
+                *tokens,
             )  # fmt: skip
             x_PD = x_PD + block.out(mixed_PD)
             x_PD = x_PD + block.feed(x_PD)
@@ -222,13 +222,13 @@ class GraphTransformer(nn.Module):
         cache.pointer_keys_STD[slot_P, at_P] = self.pointer_key(h_PD)[:n].float()
         return h_PD[:n]
 
-    def free_action_logits(self, h_PD: Tensor) -> Tensor:
-        """Logits of what comes next before any mask, (P, W) float32."""
-        return F.linear(h_PD, self.action.weight.to(h_PD.dtype)).float() + self.action_bias
+    def action_products(self, h_PD: Tensor) -> Tensor:
+        """Logits of what comes next before their bias and any mask, (P, W)."""
+        return F.linear(h_PD, self.action.weight.to(h_PD.dtype))
 
     def action_logits(self, h_PD: Tensor, allowed_P7: Tensor) -> Tensor:
         """Masked logits of what comes next, (P, W) float32."""
-        logits = self.free_action_logits(h_PD)
+        logits = self.action_products(h_PD).float() + self.action_bias
         legal = allowed_P7[:, self.column_W] >= self.need_W
         return logits.masked_fill(~legal, float("-inf"))
 
@@ -305,11 +305,11 @@ def padded(x_PD: Tensor) -> Tensor:
     return F.pad(x_PD, (0, 0, 0, -len(x_PD) % _ROWS))
 
 
-def _bits(x: Tensor) -> npt.NDArray[np.uint16] | npt.NDArray[np.uint32]:
-    """The numbers' bits, without a copy."""
-    bits: npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
-    bits = x.view(torch.uint16 if x.dtype == torch.bfloat16 else torch.uint32).numpy()
-    return bits
+def as_bits(x: Tensor) -> tuple[Bits, np.uint32]:
+    """The numbers' bits, without a copy, and the shift that `widen` needs for them."""
+    half = x.dtype == torch.bfloat16
+    bits: Bits = x.view(torch.uint16 if half else torch.uint32).numpy()
+    return bits, np.uint32(16 if half else 0)
 
 
 def to_tensors(states: States, targets: Targets) -> tuple[Tokens, Goals]:

@@ -26,11 +26,11 @@ from molgen.generator.choosing import (
     draw_actions,
     draw_atoms,
     gather_tokens,
-    mask_actions,
+    needs_of,
     take_steps,
 )
 from molgen.generator.forbidden import NO_LEGAL_STEP, Restrictions, restrictions
-from molgen.generator.network import Cache, GraphTransformer, autocast, padded
+from molgen.generator.network import Cache, GraphTransformer, as_bits, autocast, padded
 from molgen.generator.prompts import Prompt, lay_down
 from molgen.generator.stereo import finish
 from molgen.graphs.decoding import canonical_smiles, to_mol
@@ -271,8 +271,8 @@ class _Run:
         self._h_SD = torch.empty(n_slots, network.size.width)
         self._sample_of = np.full(n_slots, -1)  # -1: the slot is free
         self._to_start = list(range(n))[::-1]
-        self._column_W = network.column_W.numpy().astype(np.int32)
-        self._need_W = network.need_W.numpy()
+        self._bias_W = network.action_bias.detach().numpy()
+        self._need = needs_of(network.column_W.numpy(), network.need_W.numpy(), rules.usable_W)
 
     def refill(self) -> bool:
         """Start molecules in free slots; False where none is left to be finished."""
@@ -311,12 +311,11 @@ class _Run:
         uniform = self._rng.random((2, len(slot)), np.float32)
         n = len(slot)
         h_PD = padded(self._h_SD[torch.from_numpy(slot)])
-        logits_PW = network.free_action_logits(h_PD)[:n]
-        mask_actions(
-            self._states, slot, logits_PW.numpy(), self._column_W, self._need_W,
-            self._rules.usable_W, o.fewest_atoms, o.max_atoms, o.temperature,
+        logits_PW, shift = as_bits(network.action_products(h_PD)[:n])
+        action = draw_actions(
+            self._states, slot, logits_PW, shift, self._bias_W, self._need, o.fewest_atoms,
+            o.max_atoms, o.temperature, uniform[0], o.top_p,
         )  # fmt: skip
-        action = draw_actions(logits_PW.exp_().numpy(), uniform[0], o.top_p)
         actions = F.pad(torch.from_numpy(action.clip(0)), (0, len(h_PD) - n))
         query_PD = network.pointer_queries(h_PD, actions)
         bias_PC = network.pointer_code(query_PD)[:n].float()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+import numpy as np
 from rdkit import Chem
 
 from molgen.graphs.state import State
@@ -14,18 +17,26 @@ def to_mol(g: State, vocabulary: Vocabulary) -> Chem.Mol:
     """The RDKit molecule of a graph; atoms keep their order, stereo is undetermined."""
     editable = Chem.RWMol()
     n = int(g["n_atoms"])
-    for a in range(n):
-        number, charge, _ = vocabulary.atom_types[g["type"][a]]
-        atom = Chem.Atom(number)
-        atom.SetFormalCharge(charge)
-        editable.AddAtom(atom)
-    bonds = g["bond"][:n, :n]
-    for i, j in zip(*bonds.nonzero(), strict=True):
-        if i < j:
-            editable.AddBond(int(i), int(j), _BOND_TYPES[int(bonds[i, j])])
+    for code in g["type"][:n].tolist():
+        number, charge, _ = vocabulary.atom_types[code]
+        editable.AddAtom(_atom(number, charge))
+    orders = np.triu(g["bond"][:n, :n])
+    first, second = orders.nonzero()
+    for i, j, order in zip(
+        first.tolist(), second.tolist(), orders[first, second].tolist(), strict=True
+    ):
+        editable.AddBond(i, j, _BOND_TYPES[order])
     mol = editable.GetMol()
     Chem.SanitizeMol(mol)
     return mol
+
+
+@cache
+def _atom(number: int, charge: int) -> Chem.Atom:
+    """An atom to be copied: cheaper than a new one for each."""
+    atom = Chem.Atom(number)
+    atom.SetFormalCharge(charge)
+    return atom
 
 
 def canonical_smiles(mol: Chem.Mol) -> str:

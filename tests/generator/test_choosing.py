@@ -38,6 +38,15 @@ def test_it_is_the_inverse_of_the_cumulated_weights(
         assert draw_one(weight, uniform, 1.0) == expected
 
 
+@given(st.integers(65, 400), UNIFORM, st.integers(0, 1000))
+def test_blocks_that_are_passed_over_change_no_draw(n: int, uniform: float, seed: int) -> None:
+    # Whole numbers add up without rounding, so the two must agree to the entry.
+    weight = np.random.default_rng(seed).integers(0, 4, n).astype(np.float32)
+    cumulated = weight.astype(np.float64).cumsum()
+    expected = np.searchsorted(cumulated, uniform * cumulated[-1], side="right")
+    assert draw_one(weight, uniform, 1.0) == expected
+
+
 @given(WEIGHTS, st.floats(0.01, 0.99))
 def test_the_nucleus_is_the_smallest_set_of_the_likeliest_that_reaches_its_share(
     weight: np.ndarray,
