@@ -103,6 +103,24 @@ def _end_reached(c: Campaign, number: int, began: float) -> str:
             return f"{budget.n_oracle_calls} oracle calls"
     if budget.time_limit_s is not None and time.monotonic() - began > budget.time_limit_s:
         return f"{budget.time_limit_s:g} s"
+    return _enough(c, number)
+
+
+def _enough(c: Campaign, number: int) -> str:
+    """Whether the target is reached or nothing gained, by the rounds learnt before this one.
+
+    Of rounds that may be under way nothing is asked: when it ends is the same on any workers.
+    """
+    budget, rounds = c.config.budget, c.ledger.rounds()
+    if (budget.target_reward is None and budget.patience is None) or not len(rounds):
+        return ""
+    learnt = rounds[rounds["round"] < number - c.config.lag].sort_values("round")
+    best = learnt["reward_top10"].dropna().to_list() if "reward_top10" in learnt else []
+    if budget.target_reward is not None and best and best[-1] >= budget.target_reward:
+        return f"target reached: mean of the ten best {best[-1]:.4g}"
+    patience = budget.patience
+    if patience is not None and len(best) > patience and best[-1] <= best[-1 - patience]:
+        return f"{patience} rounds without gain"
     return ""
 
 

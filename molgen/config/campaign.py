@@ -89,10 +89,20 @@ class BudgetConfig(Section):
         None, gt=0, description="checked between rounds; a run stopped by it is not repeatable"
     )
 
+    target_reward: float | None = Field(
+        None, gt=0, le=1, description="mean reward of the ten best molecules that is enough"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="rounds in which that mean does not rise, after which to stop"
+    )
+
     @model_validator(mode="after")
     def _any(self) -> BudgetConfig:
-        if self.n_rounds is None and self.n_oracle_calls is None and self.time_limit_s is None:
-            raise ValueError("give at least one of n_rounds, n_oracle_calls, time_limit_s")
+        bounds = (self.n_rounds, self.n_oracle_calls, self.time_limit_s, self.patience)
+        if all(bound is None for bound in bounds):
+            raise ValueError(
+                "give at least one of n_rounds, n_oracle_calls, time_limit_s, patience"
+            )
         return self
 
 

@@ -124,6 +124,12 @@ class PredictorComponent(_Component):
     trained_by: str | None = Field(
         None, description="predictor config that makes it, in `folder`, where it is not there yet"
     )
+    uncertainty: Literal["ignored", "expected", "lower_bound"] = Field(
+        "ignored",
+        description="desirability of the value alone; expected over the predictive distribution "
+        "(the chance of meeting the profile where the curve is steep); or of the interval's worse "
+        "end",
+    )
     out_of_domain_factor: float = Field(
         1.0, gt=0, le=1, description="multiplies the desirability of out-of-domain molecules"
     )

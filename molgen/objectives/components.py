@@ -27,6 +27,7 @@ from molgen.config.objective import (
 )
 from molgen.objectives.alerts import alerts
 from molgen.objectives.descriptors import descriptor
+from molgen.objectives.desirability import uncertain_desirability
 from molgen.objectives.external import Oracle, score_batches
 from molgen.objectives.known import KnownCompounds, Source, source_of
 from molgen.objectives.molecules import Molecules
@@ -42,14 +43,15 @@ class ComponentValues:
         raw: float64, shape (n,); NaN where there is no value.
         reasons: Why a value is missing; '' where there is one, and where the molecule itself is
             missing.
-        factor: Multiplies the desirability, float64, shape (n,); None for 1.
+        desirability: float64, shape (n,), where it is more than the curve of the raw value; else
+            None.
         extra: More columns, each of length n.
         any_failed: An external scorer's batch failed.
     """
 
     raw: Array
     reasons: list[str]
-    factor: Array | None = None
+    desirability: Array | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     any_failed: bool = False
 
@@ -94,11 +96,15 @@ def build_component(
 def _predicted(component: PredictorComponent, predictions: pd.DataFrame) -> ComponentValues:
     name = component.endpoint
     raw = predictions[name].to_numpy(np.float64)
+    low, high = (predictions[f"{name}_{end}"].to_numpy(np.float64) for end in ("low", "high"))
+    height = uncertain_desirability(
+        component.desirability, raw, low, high, how=component.uncertainty
+    )
     in_domain = predictions[f"{name}_in_domain"].to_numpy(bool)
     return ComponentValues(
         raw,
         list(predictions["reason"]),
-        factor=np.where(in_domain, 1.0, component.out_of_domain_factor),
+        desirability=height * np.where(in_domain, 1.0, component.out_of_domain_factor),
         extra={f"{name}_{part}": predictions[f"{name}_{part}"] for part in PREDICTION_PARTS},
     )
 

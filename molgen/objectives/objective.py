@@ -132,9 +132,9 @@ class Objective:
         for part in self._config.components:
             name = component_name(part)
             found = values[name]
-            height = desirability(part.desirability, found.raw)
-            if found.factor is not None:
-                height = height * found.factor
+            height = found.desirability
+            if height is None:
+                height = desirability(part.desirability, found.raw)
             desirabilities.append(height)
             columns |= {name: found.raw, f"{name}_desirability": height, **found.extra}
         rewards = aggregate(

@@ -142,6 +142,10 @@ def _direction(component: Component) -> str:
         )
     else:
         text = f"lower is better: full up to {number(wish.one_at)}, 0 from {number(wish.zero_at)}"
+    if isinstance(component, PredictorComponent) and component.uncertainty == "expected":
+        text += "; the mean over the predictive distribution"
+    if isinstance(component, PredictorComponent) and component.uncertainty == "lower_bound":
+        text += "; judged by the worse end of the 90 % interval"
     if isinstance(component, PredictorComponent) and component.out_of_domain_factor < 1:
         text += f"; times {number(component.out_of_domain_factor)} outside the domain"
     return text

@@ -21,6 +21,7 @@ from molgen.ledger import Ledger, NewMolecule
 from tests.campaign.campaigns import (
     CHEAP,
     UP,
+    assert_same_ledger,
     ledger_of,
     nothing,
     resume,
@@ -155,6 +156,26 @@ def test_the_budget_of_oracle_calls_is_exact(prior_file: Path, tmp_path: Path, l
     more = resume(tmp_path / "run", "budget.n_oracle_calls=40")
     assert (more["status"] == "scored").sum() == 40
     assert len(set(oracle.asked())) == len(oracle.asked()) == 40
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+def test_it_stops_when_the_target_is_reached_and_when_nothing_is_gained(
+    prior_file: Path, tmp_path: Path, lag: int
+) -> None:
+    whole = run(tiny(prior_file, budget={"n_rounds": 8}, lag=lag), tmp_path / "whole")
+    best = rounds_of(tmp_path / "whole")["reward_top10"].to_list()
+    target = best[2]
+    first = next(i for i, value in enumerate(best) if value >= target)
+    stopped = run(
+        tiny(prior_file, budget={"n_rounds": 8, "target_reward": target}, lag=lag),
+        tmp_path / "target",
+    )
+    # Rounds under way when the target was reached are finished.
+    assert stopped["round"].max() == first + lag
+    assert_same_ledger(stopped, whole[whole["round"] <= first + lag])
+    flat = [{"type": "descriptor", "name": "n_rings", "desirability": UP | {"one_at": 99999}}]
+    idle = tiny(prior_file, *flat, budget={"patience": 3}, lag=lag, learning__enabled=False)
+    assert run(idle, tmp_path / "idle")["round"].max() >= 3 + lag
 
 
 def test_an_unscored_molecule_keeps_its_row_and_says_why(prior_file: Path, tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy.stats import norm
 
 from molgen.config.objective import Between, Decreasing, Increasing
-from molgen.objectives.desirability import desirability
+from molgen.objectives.desirability import desirability, uncertain_desirability
 
 numbers = st.floats(-1e9, 1e9, allow_subnormal=False)
 widths = st.floats(1e-6, 1e9)
@@ -101,3 +104,46 @@ def test_the_shape_of_the_values_is_kept() -> None:
 def test_a_curve_that_is_no_curve_is_refused(curve: type, numbers: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         curve(**numbers)
+
+
+predictions = st.lists(
+    st.tuples(st.floats(-100, 100), st.floats(0, 50), st.floats(0, 50)), min_size=1, max_size=10
+).map(lambda rows: np.array([(x, x - a, x + b) for x, a, b in rows]).T)
+
+
+@given(curves, predictions)
+def test_the_worse_end_of_an_interval_bounds_whatever_lies_inside(
+    curve: Increasing | Decreasing | Between, prediction: np.ndarray
+) -> None:
+    value, low, high = prediction
+    bound = uncertain_desirability(curve, value, low, high, how="lower_bound")
+    for share in np.linspace(0, 1, 11):
+        inside = desirability(curve, low + share * (high - low))
+        assert (bound <= inside + 1e-6).all()
+    expected = uncertain_desirability(curve, value, low, high, how="expected")
+    # Nine tenths of the distribution lie inside.
+    assert (expected >= 0.89 * bound - 1e-6).all() and (expected <= 1).all()
+
+
+@given(predictions, st.floats(-100, 100))
+def test_on_a_step_the_expected_desirability_is_the_chance_of_meeting_it(
+    prediction: np.ndarray, step: float
+) -> None:
+    value, low, high = prediction
+    curve = Increasing(zero_at=step, one_at=np.nextafter(step, np.inf))
+    found = uncertain_desirability(curve, value, low, high, how="expected")
+    side = np.where(step < value, value - low, high - value) / 1.6448536
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chance = 1 - norm.cdf((step - value) / side)
+    some_spread = side > 1e-6
+    np.testing.assert_allclose(found[some_spread], chance[some_spread], atol=1 / 64)
+
+
+@pytest.mark.parametrize("how", ["ignored", "expected", "lower_bound"])
+def test_without_a_value_there_is_no_desirability_and_without_spread_it_is_the_values(
+    how: Literal["ignored", "expected", "lower_bound"],
+) -> None:
+    curve = Increasing(zero_at=0, one_at=10)
+    value = np.array([np.nan, 4.0])
+    found = uncertain_desirability(curve, value, value, value, how=how)
+    np.testing.assert_allclose(found, [np.nan, 0.4])

@@ -76,6 +76,21 @@ def everything(predictors_root: Path) -> Objective:
     return Objective(EVERYTHING, predictors_root=predictors_root)
 
 
+@pytest.mark.parametrize("uncertainty", ["expected", "lower_bound"])
+def test_an_uncertain_prediction_is_worth_less_where_the_profile_asks_for_it(
+    predictors_root: Path, uncertainty: str
+) -> None:
+    value = float(table(objective(LOGP), [ASPIRIN], predictors_root)["toy_logp"].iloc[0])
+    steep = {"type": "increasing", "zero_at": value - 0.1, "one_at": value}
+    plain = LOGP.model_validate(LOGP.model_dump() | {"desirability": steep})
+    careful = plain.model_validate(plain.model_dump() | {"uncertainty": uncertainty})
+    found = table(objective(careful), [ASPIRIN, "not a molecule"], predictors_root)
+    assert table(objective(plain), [ASPIRIN], predictors_root)["reward"].tolist() == [1.0]
+    assert found["toy_logp"].iloc[0] == value
+    assert found["reward"].iloc[0] < 0.7
+    assert np.isnan(found["reward"].iloc[1]) and found["status"].iloc[1] == "unscored"
+
+
 def test_a_row_has_reward_status_reason_and_the_announced_columns(everything: Objective) -> None:
     found = everything.score([ASPIRIN])
     assert list(found.columns) == ["reward", "status", "reason", *everything.columns]
