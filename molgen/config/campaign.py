@@ -70,6 +70,11 @@ class SearchConfig(Section):
     population_size: int = Field(100, ge=2, description="best molecules that serve as parents")
     max_similarity: float = Field(0.75, gt=0, le=1, description="of two of the population")
     max_per_scaffold: int = Field(10, ge=1, description="of the population")
+    pareto: bool = Field(
+        False,
+        description="each round aims at other weights of the components, so that the run covers "
+        "their Pareto front; candidates are ranked by front, then by reward",
+    )
     plausible_only: bool = Field(
         True, description="drop proposals such as cumulenes or peroxides before they cost a call"
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
+
+from molgen.objectives.tradeoffs import pareto_fronts
 
 
 def rank(
-    table: pd.DataFrame, n: int, *, max_per_scaffold: int, stereo_aware: bool = False
-) -> pd.DataFrame:
+    table: pd.DataFrame, n: int, *, max_per_scaffold: int, stereo_aware: bool = False,
+    pareto: Sequence[str] = (),
+) -> pd.DataFrame:  # fmt: skip
     """The best scored molecules, diverse in scaffold.
 
     Args:
@@ -17,14 +23,21 @@ def rank(
             (scaffold '') have none to share and are never limited.
         stereo_aware: Whether some component tells stereoisomers apart. If not, stereoisomers count
             as one candidate and the best of them stands for it (the earliest among equals).
+        pareto: Columns of desirabilities by whose Pareto front molecules are ranked before their
+            reward; the front, from 1, becomes the column `pareto_front`. Empty: by reward alone.
 
     Returns:
-        Rows of `table`, best reward first and ties by id, with a new column `rank` counting from
+        Rows of `table`, best first and ties by id, with a new column `rank` counting from
         1; all other columns are as they were. Rows that are not scored, or whose reward is NaN,
         are never candidates.
     """
     scored = table[(table["status"] == "scored") & table["reward"].notna()]
-    ordered = scored.sort_values(["reward", "id"], ascending=[False, True], kind="stable")
+    keys, ascending = ["reward", "id"], [False, True]
+    if pareto:
+        fronts = pareto_fronts(scored[list(pareto)].to_numpy(np.float64))
+        scored = scored.assign(pareto_front=fronts)
+        keys, ascending = ["pareto_front", *keys], [True, *ascending]
+    ordered = scored.sort_values(keys, ascending=ascending, kind="stable")
     distinct = ordered.drop_duplicates("smiles" if stereo_aware else "constitution")
     place_in_scaffold = distinct.groupby("scaffold", sort=False).cumcount()
     allowed = (place_in_scaffold < max_per_scaffold) | (distinct["scaffold"] == "")

@@ -200,8 +200,8 @@ def _round_table(rounds: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     columns = {
         "round": "round", "n_proposed": "generated", "n_new": "new", "n_filtered": "filtered",
         "n_scored": "scored", "n_unscored": "not scored", "reward_mean": "mean reward",
-        "reward_top10": "best 10", "reward_top100": "best 100", "diversity": "diversity",
-        "seconds_round": "seconds",
+        "reward_top10": "best 10", "reward_top100": "best 100", "hypervolume": "hypervolume",
+        "diversity": "diversity", "seconds_round": "seconds",
     }  # fmt: skip
     present = [c for c in columns if c in rounds]
     rows = [[number(v) for v in row] for row in rounds[present].itertuples(index=False)]

@@ -14,6 +14,7 @@ from rdkit import Chem
 
 from molgen.config.campaign import RunConfig
 from molgen.errors import DataError
+from molgen.objectives.tradeoffs import desirability_columns
 from molgen.report.cards import make_cards, neighbour_key, primary_endpoint
 from molgen.report.depiction import align, draw
 from molgen.report.exports import export_table, write_csv, write_sdf
@@ -91,6 +92,7 @@ def rank_candidates(run: RunRecord) -> pd.DataFrame:
         report.n_candidates,
         max_per_scaffold=report.max_per_scaffold,
         stereo_aware=any(getattr(component, "stereo_aware", False) for component in components),
+        pareto=desirability_columns(run.config.objective) if run.config.search.pareto else (),
     )
 
 

@@ -10,9 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from molgen.config.campaign import RunConfig
 from molgen.ledger import LedgerRow
+from molgen.objectives.tradeoffs import Tradeoffs
 from molgen.search.bandit import Bandit
 from molgen.search.library import Library
 from molgen.search.moves import ARMS, N_PARENTS, Order
@@ -37,6 +39,8 @@ class Search:
             arms.append("library")
         self._bandit = Bandit(arms, adapts=s.adapt_moves)
         self._surrogate = Surrogate(config.seed, s.max_compounds) if s.surrogate else None
+        self._scored: list[LedgerRow] = []
+        self.tradeoffs = Tradeoffs(config.objective)
 
     @property
     def ranks(self) -> bool:
@@ -52,7 +56,7 @@ class Search:
         c, rng = self._config, self._rng(number, 10)
         n = c.round_size * (c.search.proposals_per_call if self.ranks else 1)
         # What the user named as wanted serves as parent too, after the best of the run.
-        members = list(dict.fromkeys([*self._population.members(), *c.learning.examples]))
+        members = list(dict.fromkeys([*self._parents(number), *c.learning.examples]))
         shares = self._bandit.shares()
         if len(members) < _FEWEST_PARENTS:
             shares = {arm: s for arm, s in shares.items() if arm in ("sample", "library")}
@@ -71,6 +75,23 @@ class Search:
                 ]
             )
         return shards
+
+    def _parents(self, number: int) -> list[str]:
+        """The population, best first: by reward, or by what the round aims at."""
+        aimed = self._aimed(number)
+        if aimed is None:
+            return self._population.members()
+        s = self._config.search
+        population = Population(s.population_size, s.max_similarity, s.max_per_scaffold)
+        for i in np.argsort(-aimed, kind="stable")[: 10 * s.population_size]:
+            population.add(self._scored[i].smiles, self._scored[i].scaffold, float(aimed[i]))
+        return population.members()
+
+    def _aimed(self, number: int) -> NDArray[np.float64] | None:
+        """How good everything scored is for this round; None: as good as its reward."""
+        if not self._config.search.pareto:
+            return None
+        return self.tradeoffs.aimed(self._rng(number, 13))
 
     def _order(
         self, arm: str, n: int, members: Sequence[str], prompt: int, rng: np.random.Generator
@@ -92,6 +113,7 @@ class Search:
         return self._surrogate.choose(
             proposed, n, optimism=s.optimism, random_share=s.random_share,
             max_similarity=s.max_batch_similarity, rng=self._rng(number, 11),
+            aimed=self._aimed(number),
         )  # fmt: skip
 
     def learn(self, rows: Sequence[LedgerRow], proposed: Mapping[str, float]) -> None:
@@ -107,6 +129,8 @@ class Search:
             gain = self._population.add(row.smiles, row.scaffold, row.reward)
             gained[arm_of(row.origin)] += gain
         self._bandit.learn(proposed, gained)
+        self._scored += scored if self._config.search.pareto else []
+        self.tradeoffs.add([row.values for row in scored])
         if self._surrogate is not None and scored:
             described = describe([row.smiles for row in scored])
             self._surrogate.add(described, [row.reward for row in scored])

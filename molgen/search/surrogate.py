@@ -105,8 +105,10 @@ class Surrogate:
         self._parts.append(description)
         self._rewards += rewards
 
-    def choose(self, proposed: Description, n: int, *, optimism: float, random_share: float,
-               max_similarity: float, rng: np.random.Generator) -> list[int]:  # fmt: skip
+    def choose(
+        self, proposed: Description, n: int, *, optimism: float, random_share: float,
+        max_similarity: float, rng: np.random.Generator, aimed: Array | None = None,
+    ) -> list[int]:  # fmt: skip
         """Which proposals to score.
 
         Args:
@@ -116,6 +118,8 @@ class Surrogate:
             random_share: share of the slots that chance fills.
             max_similarity: of two chosen ones (Tanimoto on ECFP4 counts), while there are others.
             rng: decides what is left to chance.
+            aimed: how good what was scored is for this choice, shape (len(self),); None: the
+                rewards.
 
         Returns:
             Indices of distinct proposals, the first chosen first.
@@ -123,7 +127,7 @@ class Surrogate:
         n = min(n, len(proposed))
         if len(self) < _MIN_SCORED:
             return [int(i) for i in rng.permutation(len(proposed))[:n]]
-        mean, deviation = self._model().score(proposed)
+        mean, deviation = self._model(aimed).score(proposed)
         counts = sparse(proposed.ecfp)
         free = np.ones(len(proposed), bool)
         apart = np.ones(len(proposed), bool)
@@ -142,13 +146,13 @@ class Surrogate:
             apart &= tanimoto_to(counts.take(np.array([best])), counts)[0] <= max_similarity
         return chosen
 
-    def _model(self) -> TanimotoKernel:
+    def _model(self, aimed: Array | None) -> TanimotoKernel:
         everything = together(self._parts)
         self._parts = [everything]
         rewards = np.array(self._rewards)
         rows = self._training_rows(len(rewards))
         return fit_tanimoto_kernel(
-            everything.take(rows), rewards[rows], recipe=_RECIPE,
+            everything.take(rows), (rewards if aimed is None else aimed)[rows], recipe=_RECIPE,
             parameters=self._fitted_parameters(everything, rewards),
         )  # fmt: skip
 

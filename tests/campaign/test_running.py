@@ -178,6 +178,19 @@ def test_it_stops_when_the_target_is_reached_and_when_nothing_is_gained(
     assert run(idle, tmp_path / "idle")["round"].max() >= 3 + lag
 
 
+def test_a_pareto_campaign_ranks_by_front_and_its_hypervolume_never_falls(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    config = tiny(prior_file, search__pareto=True)
+    folder = new_run_folder(config, tmp_path / "run")
+    _, files = execute(config, folder, nothing)
+    candidates = pd.read_csv(files.candidates_csv)
+    assert candidates["pareto_front"].is_monotonic_increasing
+    assert candidates["pareto_front"].iloc[0] == 1
+    volume = rounds_of(folder.path)["hypervolume"]
+    assert volume.is_monotonic_increasing and 0 < volume.iloc[-1] < 1
+
+
 def test_an_unscored_molecule_keeps_its_row_and_says_why(prior_file: Path, tmp_path: Path) -> None:
     moody = {
         "type": "python",

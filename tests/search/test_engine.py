@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -31,6 +32,9 @@ MIXED = [
 READABLE = [s for s in MIXED if Chem.MolFromSmiles(s)]
 
 
+UP = {"type": "increasing", "zero_at": 0, "one_at": 1}
+
+
 def config(**changes: object) -> RunConfig:
     data = {
         "name": "tiny",
@@ -55,7 +59,7 @@ def row(number: int, smiles: str, reward: float, origin: str = "sample") -> Ledg
     return LedgerRow(
         id=number, smiles=smiles, inchikey="", constitution=smiles, scaffold="", round=0,
         origin=origin, parents=(), status="scored", reason="", attempts=1, reward=reward,
-        values={}, worker="", seconds=0.0, created_at="", scored_at=None,
+        values={"qed_desirability": reward}, worker="", seconds=0.0, created_at="", scored_at=None,
     )  # fmt: skip
 
 
@@ -250,3 +254,22 @@ def test_two_searches_with_one_history_order_the_same() -> None:
         histories.append(search.orders(1))
     assert histories[0] == histories[1]
     assert isinstance(histories[0][0][0], Order)
+
+
+def test_with_pareto_each_round_aims_at_other_weights_and_the_same_on_every_visit() -> None:
+    two = [
+        {"type": "descriptor", "name": name, "desirability": UP} for name in ("qed", "tpsa")
+    ]  # fmt: skip
+    search = Search(config(objective={"components": two}, search={"pareto": True}))
+    smiles = READABLE[:20]
+    rows = [
+        dataclasses.replace(
+            row(i, s, 0.5), values={"qed_desirability": i / 20, "tpsa_desirability": 1 - i / 20}
+        )
+        for i, s in enumerate(smiles)
+    ]
+    search.learn(rows, {})
+    firsts = [search._parents(number)[0] for number in range(1, 30)]
+    assert len(set(firsts)) > 5  # every one of them lies on the front
+    assert firsts == [search._parents(number)[0] for number in range(1, 30)]
+    assert search.tradeoffs.hypervolume() == pytest.approx(sum(i / 20 / 20 for i in range(1, 20)))
