@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from molgen.campaign.proposals import propose, screen, shards
+from molgen.campaign.reuse import KnownScore
 from molgen.campaign.statistics import proposal_statistics, score_statistics
 from molgen.campaign.workers import ScoredShard
 from molgen.config.campaign import RunConfig
@@ -46,6 +47,7 @@ class Campaign:
     checkpoints: Path
     next_round: int  # the first round that has not been learnt
     weights: bytes | None = None
+    known: Mapping[str, KnownScore] = field(default_factory=dict)  # from earlier runs, by SMILES
     failed_shards: list[list[int]] = field(default_factory=list)
 
 
@@ -177,11 +179,19 @@ def _to_send(c: Campaign, pending: Sequence[LedgerRow]) -> list[LedgerRow]:
 
 
 def _send(c: Campaign, pending: Sequence[LedgerRow]) -> list[tuple[list[LedgerRow], Future]]:
+    known = [row for row in pending if row.smiles in c.known]
+    c.ledger.mark_sent([row.id for row in known])
+    c.ledger.commit([_reused(row, c.known[row.smiles]) for row in known])
+    pending = [row for row in pending if row.smiles not in c.known]
     sent = []
     for shard in shards(pending, c.config.score_shard_size):
         c.ledger.mark_sent([row.id for row in shard])
         sent.append((shard, c.executor.submit("scorer", "score", [row.smiles for row in shard])))
     return sent
+
+
+def _reused(row: LedgerRow, known: KnownScore) -> Score:
+    return Score(row.id, "scored", "", known.reward, known.values, f"as in {known.source}", 0.0)
 
 
 def _close_round(c: Campaign, done: _Round) -> dict[str, float]:

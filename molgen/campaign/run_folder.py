@@ -134,7 +134,12 @@ def _hashes(config: RunConfig) -> dict[str, str]:
         raise ConfigError(
             f"generator.prior: {prior} does not exist; make one with `molgen pretrain`"
         )
-    hashes = {"prior": _sha256(prior)}
+    return {"prior": _sha256(prior)} | objective_hashes(config)
+
+
+def objective_hashes(config: RunConfig) -> dict[str, str]:
+    """Hashes of the files of all predictors that the objective asks."""
+    hashes = {}
     for component in config.objective.components:
         if isinstance(component, PredictorComponent | NoveltyComponent):
             root = Path(component.folder) if component.folder else SHIPPED_PREDICTORS

@@ -11,6 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from molgen.campaign.loop import Campaign, run_campaign
+from molgen.campaign.reuse import known_scores
 from molgen.campaign.run_folder import RunFolder
 from molgen.campaign.workers import make_scorer
 from molgen.config.campaign import LocalExecutorConfig, RunConfig
@@ -40,6 +41,7 @@ def check_campaign(config: RunConfig) -> None:
     """
     check_objective(config.objective, SHIPPED_PREDICTORS)
     Search(config)  # reads the library
+    known_scores(config)
     network = load_network(_prior(config))
     prompts = [
         parse_prompt(p, network.vocabulary, network.tables) for p in config.generator.prompts
@@ -112,8 +114,9 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
     executor = make_executor(config.executor, _pools(config))
     try:
         yield Campaign(
-            config, ledger, executor, policy, search, folder.checkpoints, next_round, weights
-        )
+            config, ledger, executor, policy, search, folder.checkpoints, next_round, weights,
+            known_scores(config),
+        )  # fmt: skip
     finally:
         executor.close()
         ledger.close()

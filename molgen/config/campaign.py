@@ -147,6 +147,11 @@ class LedgerConfig(Section):
     """The database of everything proposed and scored."""
 
     url: str | None = Field(None, description="SQLAlchemy URL; default: ledger.db in the run")
+    reuse_from: list[str] = Field(
+        [],
+        description="folders of earlier runs with this objective, whose scores are taken over; "
+        "such a molecule counts as a call, so the run goes as it would without",
+    )
     resend: bool = Field(True, description="send again what a kill left unanswered")
 
 
@@ -156,6 +161,11 @@ class ReportConfig(Section):
     n_candidates: int = Field(100, ge=1, description="rows of candidates.csv and .sdf")
     n_drawn: int = Field(30, ge=1, description="candidates shown in report.html")
     max_per_scaffold: int = Field(3, ge=1)
+    second_opinions: str | None = Field(
+        None,
+        description="folder of other models of the objective's endpoints, trained by another "
+        "method or on other data; what they say stands beside. Default: the shipped ones",
+    )
     primary_endpoint: str | None = Field(
         None, description="predictor whose nearest measured compound is shown"
     )

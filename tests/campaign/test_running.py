@@ -13,7 +13,7 @@ from filelock import FileLock
 from rdkit import Chem
 
 from molgen.campaign.run_folder import new_run_folder, open_run_folder
-from molgen.campaign.wiring import execute
+from molgen.campaign.wiring import check_campaign, execute
 from molgen.config.campaign import BudgetConfig
 from molgen.config.loading import dump_config, load_config
 from molgen.errors import ConfigError, DataError, ScorerError
@@ -176,6 +176,30 @@ def test_it_stops_when_the_target_is_reached_and_when_nothing_is_gained(
     flat = [{"type": "descriptor", "name": "n_rings", "desirability": UP | {"one_at": 99999}}]
     idle = tiny(prior_file, *flat, budget={"patience": 3}, lag=lag, learning__enabled=False)
     assert run(idle, tmp_path / "idle")["round"].max() >= 3 + lag
+
+
+def test_scores_of_an_earlier_run_are_taken_over_and_change_nothing_else(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    counted = {"type": "python", "name": "counted", "desirability": UP,
+               "function": "tests.campaign.scorers:carbon_share"}  # fmt: skip
+    first = run(tiny(prior_file, counted), tmp_path / "first")
+    reusing = tiny(prior_file, counted, ledger={"reuse_from": [str(tmp_path / "first")]},
+                   budget={"n_rounds": 5})  # fmt: skip
+    again = run(reusing, tmp_path / "again")
+    assert_same_ledger(again[again["round"] < 4], first)
+    scored = again[again["status"] == "scored"]
+    reused = scored["worker"].str.startswith("as in ")
+    assert (reused == (scored["round"] < 4)).all() and not reused.all()
+
+
+def test_only_scores_of_the_same_objective_are_taken_over(prior_file: Path, tmp_path: Path) -> None:
+    run(tiny(prior_file, budget={"n_rounds": 1}), tmp_path / "first")
+    there = {"reuse_from": [str(tmp_path / "first")]}
+    with pytest.raises(ConfigError, match="another objective"):
+        check_campaign(tiny(prior_file, CHEAP[0], ledger=there))
+    with pytest.raises(ConfigError, match="not a run folder"):
+        check_campaign(tiny(prior_file, ledger={"reuse_from": [str(tmp_path / "none")]}))
 
 
 def test_a_pareto_campaign_ranks_by_front_and_its_hypervolume_never_falls(
