@@ -149,6 +149,57 @@ def line_chart(
     return _svg("chart", width_px, height_px, parts)
 
 
+def scatter(
+    x: Sequence[float],
+    y: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    *,
+    title: str,
+    names: tuple[str, str],
+    size_px: int = 340,
+) -> Markup:
+    """Points (x, y) with intervals [low, high] of x, and the diagonal; equal axes.
+
+    Args:
+        x: Values across; NaN leaves the point out.
+        y: Values upwards; NaN leaves the point out.
+        low: Lower ends of the intervals.
+        high: Upper ends of the intervals.
+        title: Read aloud by screen readers.
+        names: Of the axes, across and upwards.
+        size_px: Width and height of the view box.
+    """
+    points = [p for p in zip(x, y, low, high, strict=True) if all(map(math.isfinite, p))]
+    if not points:
+        return Markup()
+    start, end = 46.0, 14.0
+    ticks = _ticks(*_widened(min(map(min, points)), max(map(max, points))))
+
+    def at(value: float) -> float:
+        return start + (value - ticks[0]) / (ticks[-1] - ticks[0]) * (size_px - start - end)
+
+    def up(value: float) -> float:
+        return size_px - at(value)
+
+    edge = size_px - end
+    parts = [f"<title>{escape(title)}</title>"]
+    for tick in ticks:
+        parts.append(f"<path class='grid' d='M{start},{up(tick):.1f}H{edge}'/>")
+        parts.append(_text(start - 8, up(tick) + 4, number(tick), "end"))
+        parts.append(_text(at(tick), size_px - start + 18, number(tick), "middle"))
+    diagonal = f"M{start},{up(ticks[0]):.1f}L{edge},{up(ticks[-1]):.1f}"
+    parts.append(f"<path class='level' d='{diagonal}'/>")
+    for _, upwards, left, right in points:
+        bar = f"M{at(left):.1f},{up(upwards):.1f}H{at(right):.1f}"
+        parts.append(f"<path class='interval' d='{bar}'/>")
+    for across, upwards, _, _ in points:
+        parts.append(f"<circle class='dot' cx='{at(across):.1f}' cy='{up(upwards):.1f}' r='3'/>")
+    parts.append(_text((start + edge) / 2, size_px - 6, names[0], "middle"))
+    parts.append(_text(start, 10, names[1], "start"))
+    return _svg("chart", size_px, size_px, parts)
+
+
 def sparkline(
     line: Line, desirability: Desirability, *, width_px: int = 210, height_px: int = 64
 ) -> Markup:

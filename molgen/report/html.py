@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from molgen.graphs.open_stereo import MAX_ISOMERS
 from molgen.report.cards import Card
 from molgen.report.record import RunRecord
+from molgen.report.second_opinion import Opinion
 from molgen.report.summary import (
     funnel,
     learning,
@@ -33,8 +34,9 @@ class Core:
 
 
 def render(
-    run: RunRecord, cards: Sequence[Card], *, n_candidates: int, cores: Sequence[Core] = ()
-) -> str:
+    run: RunRecord, cards: Sequence[Card], *, n_candidates: int, cores: Sequence[Core] = (),
+    opinions: Sequence[Opinion] = (),
+) -> str:  # fmt: skip
     """The report as HTML.
 
     Args:
@@ -42,6 +44,7 @@ def render(
         cards: Candidates to show, in order of rank.
         n_candidates: Number of candidates in candidates.csv and candidates.sdf.
         cores: The campaign's prompts.
+        opinions: What other models say of the candidates.
 
     Returns:
         A complete document. All text is escaped; styles, drawings and the little script are
@@ -53,6 +56,7 @@ def render(
         config=run.config,
         cards=cards,
         cores=cores,
+        opinions=opinions,
         n_candidates=n_candidates,
         objective=objective_rows(run.config.objective),
         objective_sentence=objective_sentence(run.config.objective),

@@ -21,6 +21,7 @@ from molgen.report.exports import export_table, write_csv, write_sdf
 from molgen.report.html import Core, render
 from molgen.report.ranking import rank
 from molgen.report.record import RunRecord, read_run
+from molgen.report.second_opinion import second_opinions
 from property_models import known_structures
 from property_models.molecules import scaffold
 
@@ -59,7 +60,7 @@ def write_report(run_dir: Path | str) -> ReportFiles:
 
 def write_files(run: RunRecord, folder: Path) -> ReportFiles:
     """Writes the result files of a run already read; see `write_report`."""
-    candidates = rank_candidates(run)
+    candidates, opinions = second_opinions(rank_candidates(run), run.config)
     drawn = candidates.head(run.config.report.n_drawn)
     measured = _neighbours(drawn, run.config)
     prompts = run.config.generator.prompts
@@ -73,7 +74,7 @@ def write_files(run: RunRecord, folder: Path) -> ReportFiles:
     cores = [Core(smiles, Markup(draw(next(laid_out)))) for smiles in prompts]
     cards = make_cards(drawn, mols[: len(drawn)], run.config, neighbours=neighbours)
     table = export_table(candidates, run.config.objective)
-    page = render(run, cards, n_candidates=len(candidates), cores=cores)
+    page = render(run, cards, n_candidates=len(candidates), cores=cores, opinions=opinions)
     files = ReportFiles(
         folder / "candidates.csv", folder / "candidates.sdf", folder / "report.html",
         len(candidates), candidates,

@@ -1,0 +1,103 @@
+"""What another model says of the candidates: a guard against a search that fools its predictor.
+
+A search finds what its predictor overrates. A model of the same endpoint that was trained by
+another method or on other data errs elsewhere, so candidates that both rate well deserve more
+trust than those that the run's own predictor alone rates well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from molgen.config.campaign import RunConfig
+from molgen.config.objective import PredictorComponent
+from molgen.report.charts import scatter
+from molgen.report.wording import number, plural
+from property_models import load_predictors
+from property_models.predictor import Predictor, available, predict_table
+
+SHIPPED_SECOND_OPINIONS = Path(__file__).parents[1] / "artifacts" / "second_opinions"
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """The two models' values of the candidates, compared.
+
+    Attributes:
+        endpoint: Which.
+        sentence: What came out.
+        chart: One value against the other.
+    """
+
+    endpoint: str
+    sentence: str
+    chart: Markup
+
+
+def second_opinions(
+    candidates: pd.DataFrame, config: RunConfig
+) -> tuple[pd.DataFrame, list[Opinion]]:
+    """Ask the other models.
+
+    Args:
+        candidates: Ledger rows with their rank.
+        config: Of the run; `report.second_opinions` names the folder of the other models.
+
+    Returns:
+        The candidates with `<endpoint>_second` and `<endpoint>_second_in_domain` for each endpoint
+        of which there is another model, and the comparisons.
+
+    Raises:
+        DataError: The folder that the config names does not exist.
+    """
+    folder = config.report.second_opinions
+    root = SHIPPED_SECOND_OPINIONS if folder is None else Path(folder)
+    parts = [c for c in config.objective.components if isinstance(c, PredictorComponent)]
+    there = set(available(root)) if root.is_dir() or folder is not None else set()
+    # What the shipped models know of is the shipped predictors' endpoint, not a user's namesake.
+    asked = [c.endpoint for c in parts if c.endpoint in there and (folder or c.folder is None)]
+    if not asked or not len(candidates):
+        return candidates, []
+    others = load_predictors(root, asked)
+    found = predict_table(others, list(candidates["smiles"]))
+    for name in asked:
+        candidates = candidates.assign(**{
+            f"{name}_second": found[name].to_numpy(),
+            f"{name}_second_in_domain": found[f"{name}_in_domain"].to_numpy(),
+        })  # fmt: skip
+    return candidates, [_compared(candidates, name, others) for name in asked]
+
+
+def _compared(candidates: pd.DataFrame, name: str, others: Mapping[str, Predictor]) -> Opinion:
+    card = others[name].card
+    first = candidates[name].to_numpy(np.float64)
+    second = candidates[f"{name}_second"].to_numpy(np.float64)
+    low, high = (candidates[f"{name}_{end}"].to_numpy(np.float64) for end in ("low", "high"))
+    both = np.isfinite(first) & np.isfinite(second)
+    outside = both & ((second < low) | (second > high))
+    kinds = " and ".join(dict.fromkeys(str(m["kind"]).replace("_", " ") for m in card.members))
+    unit = f" {card.unit}" if card.unit else ""
+    learnt = plural(int(card.data["n_used"]), "compound")
+    n_outside = plural(int(outside.sum()), "candidate")
+    sentence = (
+        f"{name}: another model ({kinds}, trained on {learnt}) puts the mean of "
+        f"{plural(int(both.sum()), 'candidate')} at {_mean(second[both])}{unit}, the run's own "
+        f"predictor at {_mean(first[both])}. For {n_outside} the other value lies outside the "
+        "predictor's 90 % interval."
+    )
+    chart = scatter(
+        first, second, low, high, title=f"{name}: two models",
+        names=("the run's predictor, with its 90 % interval", "the other model"),
+    )  # fmt: skip
+    return Opinion(name, sentence, chart)
+
+
+def _mean(values: NDArray[np.float64]) -> str:
+    return number(float(values.mean())) if len(values) else "no value"
