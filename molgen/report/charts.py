@@ -192,7 +192,7 @@ def scatter(
     parts.append(f"<path class='level' d='{diagonal}'/>")
     for _, upwards, left, right in points:
         bar = f"M{at(left):.1f},{up(upwards):.1f}H{at(right):.1f}"
-        parts.append(f"<path class='interval' d='{bar}'/>")
+        parts.append(f"<path class='interval faint' d='{bar}'/>")
     for across, upwards, _, _ in points:
         parts.append(f"<circle class='dot' cx='{at(across):.1f}' cy='{up(upwards):.1f}' r='3'/>")
     parts.append(_text((start + edge) / 2, size_px - 6, names[0], "middle"))
