@@ -180,8 +180,10 @@ def explain(
     }
     losses = {n: _loss(mine[n], components[n], objective) for n in mine}
     leads = {n: _loss(medians[n], components[n], objective) - losses[n] for n in mine}
-    strongest = max(mine, key=lambda n: (round(leads[n], 6), mine[n], components[n].weight))
     weakest = max(losses, key=lambda n: losses[n])
+    # What costs most is not praised as well, though others may do worse in it.
+    rest = [n for n in mine if n != weakest or losses[n] <= 1e-9] or list(mine)
+    strongest = max(rest, key=lambda n: (round(leads[n], 6), mine[n], components[n].weight))
     said = [
         f"Strongest: {_named(components[strongest], row)}, desirability "
         f"{mine[strongest]:.2f} (median of the candidates shown {medians[strongest]:.2f})."
