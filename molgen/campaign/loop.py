@@ -204,7 +204,8 @@ def _close_round(c: Campaign, done: _Round) -> dict[str, float]:
     c.search.learn(rows, _proposed_by_arm(done.statistics))
     learnt = _learn(c, done.number, rows)
     statistics = done.statistics | score_statistics(c.ledger, c.config.objective, rows) | learnt
-    statistics["hypervolume"] = c.search.tradeoffs.hypervolume()
+    if c.search.tradeoffs:
+        statistics["hypervolume"] = c.search.tradeoffs.hypervolume()
     statistics["seconds_score"] = scored - waited
     statistics["seconds_learn"] = time.perf_counter() - scored
     statistics["seconds_round"] = time.perf_counter() - done.began

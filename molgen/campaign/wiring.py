@@ -42,6 +42,11 @@ def check_campaign(config: RunConfig) -> None:
     check_objective(config.objective, SHIPPED_PREDICTORS)
     Search(config)  # reads the library
     known_scores(config)
+    if config.report.second_opinions and not Path(config.report.second_opinions).is_dir():
+        raise ConfigError(
+            f"report.second_opinions: {config.report.second_opinions} does not exist; give a "
+            "folder with one folder per predictor"
+        )
     network = load_network(_prior(config))
     prompts = [
         parse_prompt(p, network.vocabulary, network.tables) for p in config.generator.prompts

@@ -93,7 +93,6 @@ class BudgetConfig(Section):
     time_limit_s: float | None = Field(
         None, gt=0, description="checked between rounds; a run stopped by it is not repeatable"
     )
-
     target_reward: float | None = Field(
         None, gt=0, le=1, description="mean reward of the ten best molecules that is enough"
     )

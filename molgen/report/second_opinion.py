@@ -55,7 +55,8 @@ def second_opinions(
         of which there is another model, and the comparisons.
 
     Raises:
-        DataError: The folder that the config names does not exist.
+        ModelFileError: The folder that the config names does not exist, or a model's files are
+            damaged.
     """
     folder = config.report.second_opinions
     root = SHIPPED_SECOND_OPINIONS if folder is None else Path(folder)

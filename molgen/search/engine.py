@@ -40,7 +40,7 @@ class Search:
         self._bandit = Bandit(arms, adapts=s.adapt_moves)
         self._surrogate = Surrogate(config.seed, s.max_compounds) if s.surrogate else None
         self._scored: list[LedgerRow] = []
-        self.tradeoffs = Tradeoffs(config.objective)
+        self.tradeoffs = Tradeoffs(config.objective) if s.pareto else None
 
     @property
     def ranks(self) -> bool:
@@ -89,9 +89,7 @@ class Search:
 
     def _aimed(self, number: int) -> NDArray[np.float64] | None:
         """How good everything scored is for this round; None: as good as its reward."""
-        if not self._config.search.pareto:
-            return None
-        return self.tradeoffs.aimed(self._rng(number, 13))
+        return self.tradeoffs.aimed(self._rng(number, 13)) if self.tradeoffs else None
 
     def _order(
         self, arm: str, n: int, members: Sequence[str], prompt: int, rng: np.random.Generator
@@ -129,8 +127,9 @@ class Search:
             gain = self._population.add(row.smiles, row.scaffold, row.reward)
             gained[arm_of(row.origin)] += gain
         self._bandit.learn(proposed, gained)
-        self._scored += scored if self._config.search.pareto else []
-        self.tradeoffs.add([row.values for row in scored])
+        if self.tradeoffs:
+            self._scored += scored
+            self.tradeoffs.add([row.values for row in scored])
         if self._surrogate is not None and scored:
             described = describe([row.smiles for row in scored])
             self._surrogate.add(described, [row.reward for row in scored])

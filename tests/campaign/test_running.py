@@ -175,7 +175,10 @@ def test_it_stops_when_the_target_is_reached_and_when_nothing_is_gained(
     assert_same_ledger(stopped, whole[whole["round"] <= first + lag])
     flat = [{"type": "descriptor", "name": "n_rings", "desirability": UP | {"one_at": 99999}}]
     idle = tiny(prior_file, *flat, budget={"patience": 3}, lag=lag, learning__enabled=False)
-    assert run(idle, tmp_path / "idle")["round"].max() >= 3 + lag
+    ended, _ = execute(idle, new_run_folder(idle, tmp_path / "idle"), nothing)
+    assert ended == "3 rounds without gain"
+    gains = rounds_of(tmp_path / "idle")["reward_top10"].diff().iloc[: -lag or None]
+    assert (gains.iloc[-3:] == 0).all()
 
 
 def test_scores_of_an_earlier_run_are_taken_over_and_change_nothing_else(
@@ -191,6 +194,14 @@ def test_scores_of_an_earlier_run_are_taken_over_and_change_nothing_else(
     scored = again[again["status"] == "scored"]
     reused = scored["worker"].str.startswith("as in ")
     assert (reused == (scored["round"] < 4)).all() and not reused.all()
+
+
+def test_a_folder_of_second_opinions_that_is_not_there_is_told_before_the_run(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    missing = tiny(prior_file, report={"second_opinions": str(tmp_path / "none")})
+    with pytest.raises(ConfigError, match=r"report\.second_opinions: .*none does not exist"):
+        check_campaign(missing)
 
 
 def test_only_scores_of_the_same_objective_are_taken_over(prior_file: Path, tmp_path: Path) -> None:

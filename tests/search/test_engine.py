@@ -272,4 +272,5 @@ def test_with_pareto_each_round_aims_at_other_weights_and_the_same_on_every_visi
     firsts = [search._parents(number)[0] for number in range(1, 30)]
     assert len(set(firsts)) > 5  # every one of them lies on the front
     assert firsts == [search._parents(number)[0] for number in range(1, 30)]
+    assert search.tradeoffs is not None
     assert search.tradeoffs.hypervolume() == pytest.approx(sum(i / 20 / 20 for i in range(1, 20)))
