@@ -132,6 +132,7 @@ def _pools(config: RunConfig) -> list[WorkerPool]:
     generator = partial(
         make_generator, _prior(config), config.generator.prompts, _sampling(config),
         config.search.plausible_only,
+        config.search.max_sa_score,
     )  # fmt: skip
     scorer = partial(make_scorer, config.objective, SHIPPED_PREDICTORS)
     if isinstance(e, LocalExecutorConfig):

@@ -78,6 +78,11 @@ class SearchConfig(Section):
     plausible_only: bool = Field(
         True, description="drop proposals such as cumulenes or peroxides before they cost a call"
     )
+    max_sa_score: float | None = Field(
+        4.5, gt=1, le=10,
+        description="drop proposals that are harder to make than this (Ertl's score: 1 easy, 10 "
+        "hard) before they cost a call; a prompt that is hard itself raises it. null: no bound",
+    )  # fmt: skip
     library: str | None = Field(
         None,
         description="file of SMILES whose molecules compete for calls as one more move; salts, "

@@ -7,7 +7,7 @@ changed and kept in a config. Where a mode leaves something to chance, a seed de
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -272,18 +272,33 @@ def regrow(smiles: str, n_atoms: int | None = None, *, n: int = 1, seed: Seed = 
         raise ConfigError(f"{smiles!r}: cannot lose {n_atoms or 1} of its {size} atoms")
     rng = np.random.default_rng(seed)
     units = _units(mol)
+    neighbours = [[x.GetIdx() for x in atom.GetNeighbors()] for atom in mol.GetAtoms()]
     found: dict[str, None] = {}
     for _ in range(n):
         top = max(1, min(_REGROWN[1], size // 2))
         wanted = n_atoms or int(rng.integers(min(_REGROWN[0], top), top + 1))
-        tries = [_random_part(mol, units, wanted, rng) for _ in range(_N_TRIES)]
-        nearest = min(abs(len(t) - wanted) for t in tries if len(t) < size)
-        for atoms in tries:
-            text = _cut(mol, smiles, atoms) if abs(len(atoms) - wanted) == nearest else ""
-            if text and text not in found:
+        others = []  # parts of another size than wanted
+        for _ in range(_N_TRIES):
+            atoms = _random_part(neighbours, units, wanted, rng)
+            if len(atoms) != wanted:
+                others.append(atoms)
+            elif (text := _cut(mol, smiles, atoms)) not in found:
                 found[text] = None
                 break
+        else:
+            found |= _nearest_cut(mol, smiles, [a for a in others if len(a) < size], wanted, found)
     return list(found)
+
+
+def _nearest_cut(
+    mol: Chem.Mol, smiles: str, parts: Sequence[set[int]], wanted: int, found: Mapping[str, None]
+) -> dict[str, None]:
+    """The first new prompt without one of the parts whose size is the nearest to the one wanted."""
+    nearest = min((abs(len(p) - wanted) for p in parts), default=0)
+    for atoms in parts:
+        if abs(len(atoms) - wanted) == nearest and (text := _cut(mol, smiles, atoms)) not in found:
+            return {text: None}
+    return {}
 
 
 def _units(mol: Chem.Mol) -> list[set[int]]:
@@ -303,15 +318,12 @@ def _units(mol: Chem.Mol) -> list[set[int]]:
 
 
 def _random_part(
-    mol: Chem.Mol, units: list[set[int]], wanted: int, rng: np.random.Generator
+    neighbours: list[list[int]], units: list[set[int]], wanted: int, rng: np.random.Generator
 ) -> set[int]:
     """Units around a random one, one more at a time while the number of atoms comes nearer."""
-    part = set(units[int(rng.integers(mol.GetNumAtoms()))])
+    part = set(units[int(rng.integers(len(neighbours)))])
     while len(part) < wanted:
-        border = [
-            x.GetIdx() for a in sorted(part) for x in mol.GetAtomWithIdx(a).GetNeighbors()
-            if x.GetIdx() not in part
-        ]  # fmt: skip
+        border = [b for a in sorted(part) for b in neighbours[a] if b not in part]
         if not border:
             break
         larger = part | units[border[int(rng.integers(len(border)))]]

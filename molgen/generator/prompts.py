@@ -11,6 +11,7 @@ hydrogen. Isotopes and configurations (@ and @@, / and \) are kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -87,6 +88,7 @@ def parse_prompt(smiles: str, vocabulary: Vocabulary, tables: Tables) -> Prompt:
         ConfigError: it cannot be parsed or used, and why.
     """
     core, points, stereo = split(smiles)
+    core = Chem.Mol(core)
     isotopes = tuple(a.GetIsotope() for a in core.GetAtoms())
     for atom in core.GetAtoms():
         atom.SetIsotope(0)
@@ -151,10 +153,12 @@ def _count(points: tuple[tuple[int, int], ...], n_atoms: int) -> tuple[tuple[int
     return tuple((m[0], m[1], m[2]) for m in marks)
 
 
+@lru_cache(maxsize=8)  # a design mode that has just written a prompt has read it, too
 def split(smiles: str) -> tuple[Chem.Mol, tuple[tuple[int, int], ...], Stereo]:
     """A prompt's core with isotopes but flat, its attachment points, and its configurations.
 
-    A point is a core atom and a bond order; points are in the order of their numbers.
+    A point is a core atom and a bond order; points are in the order of their numbers. The core is
+    not to be changed.
 
     Raises:
         ConfigError: it cannot be parsed or used, and why.

@@ -109,7 +109,7 @@ def sample(
     n: int,
     *,
     seed: int | Sequence[int],
-    prompt: Prompt | Sequence[Prompt] | None = None,
+    prompt: Prompt | Sequence[Prompt | None] | None = None,
     options: SamplingOptions = SamplingOptions(),
 ) -> list[Sample]:
     """Draw n molecules; `draw` also says what was rejected on the way, and raises the same."""
@@ -122,7 +122,7 @@ def draw(
     n: int,
     *,
     seed: int | Sequence[int],
-    prompt: Prompt | Sequence[Prompt] | None = None,
+    prompt: Prompt | Sequence[Prompt | None] | None = None,
     options: SamplingOptions = SamplingOptions(),
     batch_size: int = BATCH_SIZE,
     bfloat16: bool | None = None,

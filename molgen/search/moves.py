@@ -71,32 +71,38 @@ def make(
         What was made, at most what was ordered: a move that does not apply to its parents (no
         bond to cut, nothing that fits) makes nothing.
     """
-    made: list[Made] = []
+    made, drafts = [], []
     for number, order in enumerate(orders):
-        own_seed = [*seed, number]
+        rng = np.random.default_rng([*seed, number])
         if order.arm == "sample":
             prompt = prompts[order.prompt] if order.prompt >= 0 else None
-            n = len(order.parents)
-            drawn = sample(network, n, seed=own_seed, prompt=prompt, options=options)
-            made += [Made(s.smiles, "sample", (), order.prompt) for s in drawn]
+            drafts += [_Draft(order.arm, (), order.prompt, prompt)] * len(order.parents)
         elif order.arm == "library":
             mols = [_read(p[0]) for p in order.parents]
             made += [
                 Made(Chem.MolToSmiles(m), "library", (), -1) for m in mols if _fits(m, options)
             ]
         elif order.arm in _REGROWN or order.arm == "link":
-            made += _completed(order, network, options, own_seed)
+            drafts += _cut_parents(order, network, options, rng)
         else:
-            made += _edited(order, options, own_seed)
-    return made
+            made += _edited(order, options, rng)
+    return made + _completed(drafts, network, options, [*seed, len(orders)])
 
 
-def _completed(
-    order: Order, network: GraphTransformer, options: SamplingOptions, seed: Sequence[int]
-) -> list[Made]:
-    """Parts of the parents, completed by the network."""
-    rng = np.random.default_rng([*seed, 1])
-    parents, prompts = [], []
+@dataclass(frozen=True)
+class _Draft:
+    """What the network is to complete."""
+
+    arm: str
+    parents: tuple[str, ...]
+    number: int  # of the config's prompt
+    prompt: Prompt | None
+
+
+def _cut_parents(
+    order: Order, network: GraphTransformer, options: SamplingOptions, rng: np.random.Generator
+) -> list[_Draft]:
+    drafts = []
     for p in order.parents:
         try:
             text = _pieces(p, rng) if order.arm == "link" else _cut(p[0], order.arm, rng)
@@ -104,12 +110,22 @@ def _completed(
             check_room(network, prompt, options)
         except ConfigError:  # nothing to cut, too large, or an atom that the network does not know
             continue
-        parents.append(p)
-        prompts.append(prompt)
-    if not prompts:
+        drafts.append(_Draft(order.arm, p, -1, prompt))
+    return drafts
+
+
+def _completed(
+    drafts: Sequence[_Draft], network: GraphTransformer, options: SamplingOptions,
+    seed: Sequence[int],
+) -> list[Made]:  # fmt: skip
+    """All in one go: a step of the network costs little more for many than for few."""
+    if not drafts:
         return []
-    drawn = sample(network, len(prompts), seed=seed, prompt=prompts, options=options)
-    return [Made(s.smiles, order.arm, p, -1) for s, p in zip(drawn, parents, strict=True)]
+    prompts = [draft.prompt for draft in drafts]
+    # Samples of one prompt share its beginnings.
+    prompt = prompts[0] if all(p is prompts[0] for p in prompts) else prompts
+    drawn = sample(network, len(drafts), seed=seed, prompt=prompt, options=options)
+    return [Made(s.smiles, d.arm, d.parents, d.number) for s, d in zip(drawn, drafts, strict=True)]
 
 
 def _cut(smiles: str, arm: str, rng: np.random.Generator) -> str:
@@ -131,8 +147,7 @@ def _pieces(parents: Sequence[str], rng: np.random.Generator) -> str:
     return link(pieces, seed=rng)[0]
 
 
-def _edited(order: Order, options: SamplingOptions, seed: Sequence[int]) -> list[Made]:
-    rng = np.random.default_rng(seed)
+def _edited(order: Order, options: SamplingOptions, rng: np.random.Generator) -> list[Made]:
     made = []
     for p in order.parents:
         mols = [Chem.MolFromSmiles(s) for s in p]

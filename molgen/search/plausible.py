@@ -23,7 +23,9 @@ _RULES = {
     "double bond out of a ring of three": "[r3;!$([r3]1[#7,#8,#16][r3]1)]=[#6,#7]",
     "open azo or diazo group": "[#7;!a;!R]=[#7;!a]",
     "two hydroxyls on one carbon": "[OX2H][CX4][OX2H]",
-    "hemiaminal": "[OX2H][CX4;!$(C(F)(F)F)][NX3;!$(N-[#6]=[O,S]);!$(N-S=O)]",
+    "hemiaminal": "[OX2H,SX2H][CX4][NX3]",
+    "hemiacetal": "[OX2H,SX2H][CX4;!$([R]@[CX4][OX2H])][OX2,SX2]",  # a sugar's is fine
+    "amine on an acetal or aminal": "[NX3H2][CX4][NX3,OX2,SX2]",
     "enol": "[OX2H][CX3;!a]=[CX3;!a;!$(C-[#6]=O);!$(C-C#N)]",
     "primary enamine": "[NX3H2][CX3;!a]=[CX3;!a;!$(C-[#6]=[O,N]);!$(C-C#N);!$(C-[N+](=O))]",
     "unusual sulphur": "[#16X3;!$([#16]=O);!a],[#16X4;!$([#16](=[O,N])=[O,N])],[#16](=C)=*,[SX6]",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from molgen.generator.prompts import Prompt, parse_prompt
 from molgen.generator.sampler import SamplingOptions
 from molgen.generator.weights import load_network
+from molgen.objectives.descriptors import sa_score
 from molgen.search.moves import Made, Order, make
 from molgen.search.plausible import implausible
 from molgen.search.policy import read_weights
@@ -51,15 +53,18 @@ class GeneratorWorker:
 
     def __init__(
         self, prior: Path | None, prompts: Sequence[str], options: SamplingOptions,
-        plausible_only: bool,
+        plausible_only: bool, max_sa_score: float | None,
     ) -> None:  # fmt: skip
         self._network = load_network(prior)
         self._prompts: list[Prompt] = [
             parse_prompt(p, self._network.vocabulary, self._network.tables) for p in prompts
         ]
         self._options, self._plausible_only = options, plausible_only
-        # What is implausible in a prompt is the user's own and counts against no sample.
+        self._max_sa = math.inf if max_sa_score is None else max_sa_score
+        # What is implausible or hard to make in a prompt is the user's own: it counts against no
+        # sample.
         self._own = [implausible(p.core) for p in self._prompts]
+        self._own_max_sa = [max(self._max_sa, sa_score(p.core) + 1.0) for p in self._prompts]
         self._version = 0
 
     def propose(
@@ -79,15 +84,18 @@ class GeneratorWorker:
             self._network.load_state_dict(read_weights(weights))
             self._version = version
         made = make(orders, self._network, self._prompts, self._options, seed)
-        kept = made
-        if self._plausible_only:
-            kept = [m for m in made if self._is_plausible(m)]
+        kept = [m for m in made if self._is_plausible(m)]
         described = describe([m.smiles for m in kept]) if with_description else None
         return MadeShard(kept, described, len(made) - len(kept))
 
     def _is_plausible(self, made: Made) -> bool:
-        own = self._own[made.prompt] if made.prompt >= 0 else ""
-        return implausible(Chem.MolFromSmiles(made.smiles)) in ("", own)
+        mol, has_prompt = Chem.MolFromSmiles(made.smiles), made.prompt >= 0
+        if self._plausible_only:
+            own = self._own[made.prompt] if has_prompt else ""
+            if implausible(mol) not in ("", own):
+                return False
+        limit = self._own_max_sa[made.prompt] if has_prompt else self._max_sa
+        return math.isinf(limit) or sa_score(mol) <= limit
 
     def identify(self, made: Sequence[Made]) -> list[Proposal]:
         """The identities of molecules, in their order."""
@@ -95,10 +103,11 @@ class GeneratorWorker:
 
 
 def make_generator(
-    prior: Path | None, prompts: Sequence[str], options: SamplingOptions, plausible_only: bool
-) -> GeneratorWorker:
+    prior: Path | None, prompts: Sequence[str], options: SamplingOptions, plausible_only: bool,
+    max_sa_score: float | None,
+) -> GeneratorWorker:  # fmt: skip
     """For a worker pool."""
-    return GeneratorWorker(prior, prompts, options, plausible_only)
+    return GeneratorWorker(prior, prompts, options, plausible_only, max_sa_score)
 
 
 def identify(

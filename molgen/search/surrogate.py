@@ -28,7 +28,17 @@ from property_models.sparse_counts import sparse, tanimoto_to
 
 Array = NDArray[np.float64]
 
-_DESCRIPTORS = rdMolDescriptors.Properties()  # about forty, computed together in C++
+# Computed together in C++; RDKit's other properties cost more than they add.
+_PROPERTIES = rdMolDescriptors.Properties(
+    [
+        "amw", "tpsa", "labuteASA", "CrippenClogP", "hallKierAlpha", "kappa1", "chi0v", "chi1v",
+        "FractionCSP3", "NumRotatableBonds", "NumHBD", "NumHBA", "NumHeavyAtoms", "NumAmideBonds",
+        "NumRings", "NumAromaticRings", "NumAliphaticRings", "NumSaturatedRings", "NumHeterocycles",
+        "NumAromaticHeterocycles", "NumSaturatedHeterocycles", "NumSpiroAtoms",
+        "NumBridgeheadAtoms",
+    ]
+)  # fmt: skip
+_ELEMENTS = (6, 7, 8, 9, 15, 16, 17, 35)  # and hydrogen: numbers of atoms
 _RECIPE = KernelRecipe(fingerprints=("ecfp", "fcfp", "atom_pairs"))
 _GROWTH = 1.3  # the kernel's parameters are fitted anew when there is so much more data
 _MIN_SCORED = 8  # below, chance chooses
@@ -42,7 +52,7 @@ class Description:
         ecfp: Counts, uint8, shape (n, 2048); so are the next two.
         fcfp: Pharmacophoric.
         atom_pairs: With their distances.
-        descriptors: RDKit's property list, float32, shape (n, d).
+        descriptors: Properties and numbers of atoms by element, float32, shape (n, d).
     """
 
     ecfp: NDArray[np.uint8]
@@ -64,9 +74,15 @@ def describe(smiles: Sequence[str]) -> Description:
     """Compute what the surrogate sees."""
     mols = [Chem.MolFromSmiles(s) for s in smiles]
     counts = {name: fingerprint_counts(name, mols) for name in _RECIPE.fingerprints}
-    rows = [list(_DESCRIPTORS.ComputeProperties(m)) for m in mols]
-    d = np.array(rows, np.float32).reshape(-1, len(_DESCRIPTORS.GetPropertyNames()))
-    return Description(**counts, descriptors=d)
+    rows = [[*_PROPERTIES.ComputeProperties(m), *_formula(m)] for m in mols]
+    width = len(_PROPERTIES.GetPropertyNames()) + len(_ELEMENTS) + 1
+    return Description(**counts, descriptors=np.array(rows, np.float32).reshape(-1, width))
+
+
+def _formula(mol: Chem.Mol) -> list[int]:
+    numbers = [atom.GetAtomicNum() for atom in mol.GetAtoms()]
+    n_hydrogens = sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
+    return [*(numbers.count(element) for element in _ELEMENTS), n_hydrogens]
 
 
 def together(parts: Sequence[Description]) -> Description:

@@ -28,6 +28,8 @@ DRUGS = {
     "efavirenz": "O=C1Nc2ccc(Cl)cc2[C@@](C#CC2CC2)(C(F)(F)F)O1",
     "saxagliptin": "N#C[C@@H]1C[C@@H]2C[C@@H]2N1C(=O)[C@@H](N)C12CC3CC(CC(O)(C3)C1)C2",
     "tropicamide": "CCN(Cc1ccncc1)C(=O)C(CO)c1ccccc1",
+    "glucose": "OC[C@H]1OC(O)[C@H](O)[C@@H](O)[C@@H]1O",
+    "temazepam": "CN1C(=O)C(O)N=C(c2ccccc2)c2cc(Cl)ccc21",
     "minoxidil": "Nc1cc(N2CCCCC2)nc(N)[n+]1[O-]",
 }
 NONSENSE = {
@@ -40,6 +42,10 @@ NONSENSE = {
     "C1=CC1": "double bond in a ring of three",
     "CC(O)O": "two hydroxyls on one carbon",
     "CC(O)NC": "hemiaminal",
+    "CC(O)NC(C)=O": "hemiaminal",
+    "CCCC(O)OC(C)=O": "hemiacetal",
+    "OC1CCCO1": "hemiacetal",
+    "CC(N)OC": "amine on an acetal or aminal",
     "CC=CO": "enol",
     "C12CC1C2": "fused small rings",
     "C1CCCCCCCCC1": "ring of 9 to 11 atoms",

@@ -10,6 +10,7 @@ from rdkit import Chem
 from molgen.config.campaign import LearningConfig
 from molgen.generator.network import GraphTransformer
 from molgen.generator.sampler import SamplingOptions
+from molgen.objectives.descriptors import sa_score
 from molgen.search.moves import Order
 from molgen.search.policy import Policy
 from molgen.search.proposing import GeneratorWorker, identify, make_generator
@@ -22,8 +23,10 @@ def sampled(n: int, prompt: int = -1) -> list[Order]:
     return [Order("sample", ((),) * n, prompt)]
 
 
-def worker(prior: Path, *, plausible_only: bool = False) -> GeneratorWorker:
-    return make_generator(prior, PROMPTS, SamplingOptions(), plausible_only)
+def worker(
+    prior: Path, *, plausible_only: bool = False, max_sa_score: float | None = None
+) -> GeneratorWorker:
+    return make_generator(prior, PROMPTS, SamplingOptions(), plausible_only, max_sa_score)
 
 
 def test_a_shard_is_the_same_on_any_worker(prior_file: Path) -> None:
@@ -67,6 +70,19 @@ def test_implausible_molecules_are_dropped_and_counted(prior_file: Path) -> None
     assert len(answer.described) == 2
 
 
+def test_what_is_hard_to_make_is_dropped_unless_the_prompt_is(prior_file: Path) -> None:
+    easy, hard = "CC(=O)Nc1ccc(O)cc1", "CC12CCC3C(CCC4CC(O)CCC43C)C1CCC2=O"
+    orders = [Order("library", ((easy,), (hard,)))]
+    assert sa_score(Chem.MolFromSmiles(easy)) < 3 < sa_score(Chem.MolFromSmiles(hard))
+    answer = worker(prior_file, max_sa_score=3.0).propose(0, None, orders, (1,), False)
+    assert [m.smiles for m in answer.made] == [easy]
+    assert answer.n_implausible == 1
+    bound = SamplingOptions(max_atoms=25)
+    steroid = make_generator(prior_file, ["[*:1]" + hard[1:]], bound, False, 1.5)
+    made = steroid.propose(0, None, sampled(10, prompt=0), (1,), False)
+    assert made.made and all(m.prompt == 0 for m in made.made)
+
+
 @pytest.mark.parametrize(
     ("smiles", "constitution", "scaffold", "inchikey"),
     [
@@ -84,7 +100,7 @@ def test_a_molecule_has_its_known_names(
 
 def test_what_is_implausible_in_a_prompt_is_the_users_own(prior_file: Path) -> None:
     peroxide = "[*:1]COOC"
-    own = make_generator(prior_file, [peroxide], SamplingOptions(), True)
+    own = make_generator(prior_file, [peroxide], SamplingOptions(), True, None)
     assert len(own.propose(0, None, sampled(10, prompt=0), (1,), False).made) > 0
     orders = [Order("library", (("CCOOC",),))]
     assert own.propose(0, None, orders, (1,), False).n_implausible == 1
