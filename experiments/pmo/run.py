@@ -8,8 +8,8 @@ The method `peer` is peer.py; any other name is `molgen run` with campaign.yaml,
 scorer.py as its external scorer, so that calls are counted outside the engine. Logs and run folders
 lie in FOLDER, outside the repository; curves/METHOD/TASK_SEED.json is what stays. What was stopped
 is gone on with by the same command: a run with a curve is left alone, one with a run folder is
-resumed, the log of calls is kept. The time that a killed run took since its last start is lost to
-`wall_s`.
+resumed, the log of calls is kept; with a larger `--n-calls` a finished run goes on, too. The time
+that a killed run took since its last start is lost to `wall_s`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ class Job:
         """Where its curve is to be."""
         return self.curves / self.method / f"{self.task}_{self.seed}.json"
 
+    @property
+    def is_done(self) -> bool:
+        """Whether its curve is there, over so many calls at least."""
+        return self.curve.is_file() and json.loads(self.curve.read_text())["budget"] >= self.n_calls
+
     def command(self) -> list[str]:
         """What runs it, or goes on with it."""
         log, run = self.folder / "calls.csv", self.folder / "run"
@@ -58,7 +63,7 @@ class Job:
             ]  # fmt: skip
         molgen = [sys.executable, "-m", "molgen.cli", "run"]
         if (run / "manifest.json").is_file():
-            return [*molgen, "--resume", str(run)]
+            return [*molgen, "--resume", str(run), f"budget.n_oracle_calls={self.n_calls}"]
         scorer = ["{python}", "-m", "experiments.pmo.scorer", "--task", self.task]
         return [
             *molgen, str(self.config), "--out", str(run), "--seed", str(self.seed),
@@ -115,7 +120,7 @@ def main() -> None:
         for seed in arguments.seeds
         for task in arguments.tasks
     ]  # fmt: skip
-    waiting = [job for job in jobs if not job.curve.is_file()]
+    waiting = [job for job in jobs if not job.is_done]
     print(f"{len(jobs) - len(waiting)} of {len(jobs)} runs are done")
     if arguments.n_parallel == 1 and arguments.address is None:
         for job in waiting:

@@ -122,17 +122,25 @@ class Search:
             proposed: number of proposals by arm.
         """
         scored = [row for row in rows if row.status == "scored"]
-        gained: dict[str, float] = defaultdict(float)
-        for row in scored:
-            gain = self._population.add(row.smiles, row.scaffold, row.reward)
-            gained[arm_of(row.origin)] += gain
-        self._bandit.learn(proposed, gained)
-        if self.tradeoffs:
+        gains = [self._population.add(row.smiles, row.scaffold, row.reward) for row in scored]
+        if self.tradeoffs and scored:
             self._scored += scored
             self.tradeoffs.add([row.values for row in scored])
+            gains = self._aimed_gains(scored[0].round, len(scored))
+        gained: dict[str, float] = defaultdict(float)
+        for row, gain in zip(scored, gains, strict=True):
+            gained[arm_of(row.origin)] += gain
+        self._bandit.learn(proposed, gained)
         if self._surrogate is not None and scored:
             described = describe([row.smiles for row in scored])
             self._surrogate.add(described, [row.reward for row in scored])
+
+    def _aimed_gains(self, number: int, n: int) -> list[float]:
+        """`Population.add` of the latest n, but by what their round aimed at."""
+        aimed = self._aimed(number)
+        assert aimed is not None, "asked only where rounds have aims"
+        before = np.sort(aimed[:-n])[::-1][: self._config.search.population_size]
+        return np.maximum(0.0, aimed[-n:] - before[-1]).tolist() if len(before) else [0.0] * n
 
     def _rng(self, number: int, purpose: int) -> np.random.Generator:
         # Zeros at the end of a seed are ignored: the place tells it from a shard's seed.

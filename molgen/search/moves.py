@@ -85,7 +85,8 @@ def make(
         elif order.arm in _REGROWN or order.arm == "link":
             drafts += _cut_parents(order, network, options, rng)
         else:
-            made += _edited(order, options, rng)
+            with rdBase.BlockLogs():  # of edits that no valence allows
+                made += _edited(order, options, rng)
     return made + _completed(drafts, network, options, [*seed, len(orders)])
 
 

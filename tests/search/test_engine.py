@@ -256,6 +256,28 @@ def test_two_searches_with_one_history_order_the_same() -> None:
     assert isinstance(histories[0][0][0], Order)
 
 
+def test_with_pareto_a_move_pays_by_what_its_round_aimed_at() -> None:
+    two = [
+        {"type": "descriptor", "name": name, "desirability": UP} for name in ("qed", "tpsa")
+    ]  # fmt: skip
+
+    def rows_of(number: int, origin: str, qed: float, tpsa: float) -> list[LedgerRow]:
+        values = {"qed_desirability": qed, "tpsa_desirability": tpsa}
+        changes = {"values": values, "round": number, "origin": origin}
+        return [
+            dataclasses.replace(row(10 * number + i, s, 0.5), **changes)
+            for i, s in enumerate(READABLE[10 * number : 10 * number + 10])
+        ]
+
+    search = Search(config(objective={"components": two}, search={"pareto": True}))
+    shares, proposed = [], {"cross": 100, "edit": 100}
+    for number in range(2):  # all rewards are the same
+        search.learn(rows_of(number, "cross", 0.1 + 0.4 * number, 0.1 + 0.4 * number), proposed)
+        shares.append(search._bandit.shares()["cross"])
+    assert shares[0] == pytest.approx(1 / len(search._bandit.arms))  # nothing to be better than
+    assert shares[1] > 1.2 * shares[0]
+
+
 def test_with_pareto_each_round_aims_at_other_weights_and_the_same_on_every_visit() -> None:
     two = [
         {"type": "descriptor", "name": name, "desirability": UP} for name in ("qed", "tpsa")
