@@ -36,12 +36,19 @@ Runs = dict[str, dict[str, list[Curve]]]  # method -> task -> one per seed
 Value = Callable[[Curve], float]
 
 
-def read_curves(folder: Path, budget: int, methods: Sequence[str] | None = None) -> Runs:
-    """All curves of one budget: method -> task -> curves in the order of their seeds."""
+def read_curves(folder: Path, budget: int | None, methods: Sequence[str] | None = None) -> Runs:
+    """All curves: method -> task -> in the order of their seeds.
+
+    Args:
+        folder: of curves.
+        budget: of those to read; None: all that cover the first 1,000 calls.
+        methods: None: all.
+    """
     runs: Runs = {}
     for path in sorted(folder.glob("*/*.json")):
         curve = json.loads(path.read_text())
-        if curve["budget"] == budget and (not methods or curve["method"] in methods):
+        fits = curve["budget"] >= EARLY if budget is None else curve["budget"] == budget
+        if fits and (not methods or curve["method"] in methods):
             runs.setdefault(curve["method"], {}).setdefault(curve["task"], []).append(curve)
     for tasks in runs.values():
         for curves in tasks.values():
@@ -186,7 +193,7 @@ def main() -> None:
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         show_areas(runs, arguments.budget)
-        show_early(runs)
+        show_early(read_curves(arguments.curves, None, arguments.methods))
         show_quality(runs)
     print(text.getvalue())
     if arguments.out:

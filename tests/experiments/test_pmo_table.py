@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def test_curves_of_one_budget_are_read_in_the_order_of_their_seeds(curves: Path)
     assert [c["seed"] for c in runs["engine"]["qed"]] == [0, 1]
     assert list(table.read_curves(curves, 1_500)) == ["peer"]
     assert list(table.read_curves(curves, 10_000, ["peer"])) == ["peer"]
+    everything = table.read_curves(curves, None)
+    assert sorted(everything["peer"]) == ["median2", "qed"]
 
 
 def test_ours_stand_beside_the_published_ones(
@@ -122,7 +125,17 @@ def test_a_campaign_counts_outside_the_engine_and_is_resumed_where_it_exists(
     assert str(tmp_path / "work" / "calls.csv") in scorer
     (tmp_path / "work" / "run").mkdir(parents=True)
     (tmp_path / "work" / "run" / "manifest.json").write_text("{}")
-    assert one.command()[3:] == ["run", "--resume", str(tmp_path / "work" / "run")]
+    resumed = ["run", "--resume", str(tmp_path / "work" / "run"), "budget.n_oracle_calls=200"]
+    assert one.command()[3:] == resumed
+
+
+def test_a_run_is_done_when_its_curve_covers_the_calls(tmp_path: Path) -> None:
+    one = job(tmp_path, "peer")
+    assert not one.is_done
+    one.curve.parent.mkdir(parents=True)
+    one.curve.write_text('{"budget": 200}')
+    assert one.is_done
+    assert not dataclasses.replace(one, n_calls=201).is_done
 
 
 def test_the_peer_is_asked_by_its_own_command(tmp_path: Path) -> None:
