@@ -26,6 +26,10 @@ class CommandError(Exception):
     """The program gave no answer: it hung, ended, or wrote too much."""
 
 
+class CommandSilentError(CommandError):
+    """It hung or ended: perhaps at one of the molecules that it was asked for."""
+
+
 class Command:
     """A program kept running between questions; it starts with the first one.
 
@@ -71,7 +75,7 @@ class Command:
             while True:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
-                    raise CommandError(f"the scorer did not answer within {timeout_s:g} s")
+                    raise CommandSilentError(f"the scorer did not answer within {timeout_s:g} s")
                 for key, _ in selector.select(left_s):
                     if key.fileobj is process.stdin:
                         unsent = unsent[_write(key.fd, unsent) :]
@@ -83,7 +87,7 @@ class Command:
                     else:
                         chunk = _read(key.fd)
                         if chunk == b"":
-                            raise CommandError(f"the scorer ended{self._exit_words()}")
+                            raise CommandSilentError(f"the scorer ended{self._exit_words()}")
                         answer += chunk or b""
                         if len(answer) > max_bytes:
                             raise CommandError(

@@ -4,8 +4,9 @@ All three take a batch of SMILES and give one number, or None for "not scored", 
 Programs and services speak JSON: `{"smiles": ["CCO", ...]}` there, `{"scores": [1.5, ...]}` back,
 in the same order, null for a molecule that was not scored.
 
-A batch whose answer cannot be used is tried again a bounded number of times. Then its molecules
-get NaN with the reason, and the other batches go on.
+A batch whose answer cannot be used is tried again a bounded number of times. Where the scorer
+hangs or ends, its molecules are then asked for one by one, so that the one that does it costs no
+other its score. What has no answer even so gets NaN with the reason, and the other batches go on.
 """
 
 from __future__ import annotations
@@ -30,16 +31,21 @@ from numpy.typing import NDArray
 
 from molgen.config.objective import CommandComponent, HttpComponent, PythonComponent
 from molgen.errors import ConfigError
-from molgen.objectives.command import Command, CommandError
+from molgen.objectives.command import Command, CommandError, CommandSilentError
 
 ExternalComponent = CommandComponent | HttpComponent | PythonComponent
 
 _FIRST_PAUSE_S = 0.2  # before a request is repeated; doubled each time
 _LONGEST_PAUSE_S = 10.0
+_MAX_IN_A_ROW = 2  # molecules of a failed batch without an answer, before the rest is not asked
 
 
 class BatchError(Exception):
     """A batch has no usable answer; the message becomes the reason of its molecules."""
+
+
+class NoAnswerError(BatchError):
+    """The scorer hung or ended, perhaps at one molecule of the batch."""
 
 
 class Oracle(Protocol):
@@ -59,7 +65,8 @@ class ExternalScores:
     Attributes:
         values: float64, shape (n,); NaN where there is no score.
         reasons: '' where there is one, else why not.
-        any_failed: Whether a whole batch had no usable answer after its repeats.
+        any_failed: Whether a whole batch had no usable answer after its repeats, nor any of its
+            molecules alone.
     """
 
     values: NDArray[np.float64]
@@ -96,8 +103,10 @@ def score_batches(oracle: Oracle, smiles: Sequence[str], *, batch_size: int) -> 
         try:
             answers = oracle.ask(batch)
         except BatchError as error:
-            any_failed = True
-            scores.update((s, (math.nan, str(error))) for s in batch)
+            may_be_one = isinstance(error, NoAnswerError) and len(batch) > 1
+            alone = _one_by_one(oracle, batch) if may_be_one else {}
+            any_failed = any_failed or not alone
+            scores.update({s: (math.nan, str(error)) for s in batch} | alone)
             continue
         scores.update((s, _score(answer)) for s, answer in zip(batch, answers, strict=True))
     return ExternalScores(
@@ -105,6 +114,26 @@ def score_batches(oracle: Oracle, smiles: Sequence[str], *, batch_size: int) -> 
         [scores[s][1] for s in smiles],
         any_failed,
     )
+
+
+def _one_by_one(oracle: Oracle, batch: Sequence[str]) -> dict[str, tuple[float, str]]:
+    """Scores and reasons of a failed batch's molecules, each asked for alone.
+
+    Stops where several in a row have no answer: then it is the scorer that is broken. Empty where
+    none had one.
+    """
+    found: dict[str, tuple[float, str]] = {}
+    n_answered = n_in_a_row = 0
+    for smiles in batch:
+        try:
+            found[smiles] = _score(oracle.ask([smiles])[0])
+            n_answered, n_in_a_row = n_answered + 1, 0
+        except BatchError as error:
+            found[smiles] = math.nan, str(error)
+            n_in_a_row += 1
+            if n_in_a_row == _MAX_IN_A_ROW:
+                break
+    return found if n_answered else {}
 
 
 def _score(answer: float | None) -> tuple[float, str]:
@@ -191,7 +220,8 @@ class CommandOracle:
                     words = f"{error} (attempt {attempt} of {n_attempts})"
                     if said:
                         words += f"; its standard error ends: {shortened(said[-200:], 200)}"
-                    raise BatchError(words) from None
+                    silent = isinstance(error, CommandSilentError)
+                    raise (NoAnswerError if silent else BatchError)(words) from None
             attempt += 1
 
     def close(self) -> None:
@@ -224,7 +254,8 @@ class HttpOracle:
             except (OSError, HTTPException, BatchError) as error:
                 reason, passing = _http_fault(error)
                 if not passing or attempt == n_attempts:
-                    raise BatchError(f"{reason} (attempt {attempt} of {n_attempts})") from None
+                    words = f"{reason} (attempt {attempt} of {n_attempts})"
+                    raise (NoAnswerError if _is_silent(error) else BatchError)(words) from None
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             attempt += 1
@@ -269,6 +300,16 @@ def _http_fault(error: Exception) -> tuple[str, bool]:
             return f"cannot reach the service: {getattr(error, 'reason', error)}", True
 
 
+def _is_silent(error: Exception) -> bool:
+    """Whether the service was there but could not finish the batch."""
+    match error:
+        case urllib.error.HTTPError(code=status):
+            return int(status) >= 500
+        case TimeoutError() | urllib.error.URLError(reason=TimeoutError()):
+            return True
+    return False
+
+
 class PythonOracle:
     """Calls a user's function in this process."""
 
@@ -282,7 +323,7 @@ class PythonOracle:
             answers = list(self._function(list(smiles)))
         except Exception as error:  # the user's code may raise anything
             said = shortened(f"{type(error).__name__}: {error}", 200)
-            raise BatchError(f"{self._name} raised {said}") from error
+            raise NoAnswerError(f"{self._name} raised {said}") from error
         return checked_scores(answers, len(smiles))
 
     def close(self) -> None:

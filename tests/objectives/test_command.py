@@ -180,13 +180,32 @@ def test_a_crash_costs_only_its_batch_a_second_call(ask: Ask, log: Path, tmp_pat
     assert sent(log) == [["C", "CC"], ["CCC", "CCCC"], ["CCC", "CCCC"], ["CCCCC"]]
 
 
-def test_a_batch_that_keeps_failing_leaves_the_others_their_scores(ask: Ask, log: Path) -> None:
+def test_a_molecule_that_ends_the_scorer_costs_no_other_its_score(ask: Ask, log: Path) -> None:
     body = GOOD.format(log=str(log)).replace(
         "    print(", "    if 'CCC' in batch: os.kill(os.getpid(), 9)\n    print("
     )
     found = ask(body, ["C", "CC", "CCC", "CCCC", "CCCCC"], max_restarts=1)
-    assert np.isnan(found.values).tolist() == [False, False, True, True, False]
-    assert found.reasons[2] == "the scorer ended by signal 9 (attempt 2 of 2)" and found.any_failed
+    assert np.isnan(found.values).tolist() == [False, False, True, False, False]
+    assert found.reasons[2] == "the scorer ended by signal 9 (attempt 2 of 2)"
+    assert not found.any_failed
+
+
+def test_a_molecule_at_which_the_scorer_hangs_costs_no_other_its_score(ask: Ask, log: Path) -> None:
+    body = GOOD.format(log=str(log)).replace(
+        "    print(", "    if 'CCC' in batch: time.sleep(60)\n    print("
+    )
+    found = ask(body, ["C", "CCC"], timeout_s=1.5)
+    assert found.values[0] == 1 and np.isnan(found.values[1]) and not found.any_failed
+    assert "did not answer within 1.5 s" in found.reasons[1]
+
+
+def test_a_scorer_that_always_ends_is_not_asked_for_every_molecule(ask: Ask, log: Path) -> None:
+    body = GOOD.format(log=str(log)).replace(
+        "    print(", "    os.kill(os.getpid(), 9)\n    print("
+    )
+    found = ask(body, ["C" * n for n in range(1, 9)], batch_size=8)
+    assert np.isnan(found.values).all() and found.any_failed
+    assert [len(batch) for batch in sent(log)] == [8, 1, 1]
 
 
 def test_a_program_that_hangs_is_killed_with_all_it_started(ask: Ask, tmp_path: Path) -> None:
