@@ -30,6 +30,7 @@ DRUGS = {
     "tropicamide": "CCN(Cc1ccncc1)C(=O)C(CO)c1ccccc1",
     "glucose": "OC[C@H]1OC(O)[C@H](O)[C@@H](O)[C@@H]1O",
     "temazepam": "CN1C(=O)C(O)N=C(c2ccccc2)c2cc(Cl)ccc21",
+    "navarixin": "CC[C@@H](Nc1c(Nc2cccc(C(=O)N(C)C)c2O)c(=O)c1=O)c1ccc(C)o1",
     "minoxidil": "Nc1cc(N2CCCCC2)nc(N)[n+]1[O-]",
 }
 NONSENSE = {
@@ -40,6 +41,7 @@ NONSENSE = {
     "CC(=O)Cl": "acyl or thioacyl halide",
     "C1CC#CCC1": "triple bond in a ring",
     "C1=CC1": "double bond in a ring of three",
+    "CC1=CCC1": "double bond in a ring of four",
     "CC(O)O": "two hydroxyls on one carbon",
     "CC(O)NC": "hemiaminal",
     "CC(O)NC(C)=O": "hemiaminal",
