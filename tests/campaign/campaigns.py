@@ -48,7 +48,7 @@ def tiny(prior: Path, *components: dict[str, Any], **changes: Any) -> RunConfig:
             "filters": [{"type": "range", "name": "n_rings", "high": 5}],
         },
         "learning": {"n_updates": 2, "batch_size": 8, "learning_rate": 1e-3, "sigma": 20.0},
-        "search": {"proposals_per_call": 3, "plausible_only": False},
+        "search": {"proposals_per_call": 3, "plausible_only": False, "max_sa_score": None},
         "budget": {"n_rounds": 4},
         "executor": {"kind": "local", "n_workers": 1},
         "tracking": {"enabled": False},

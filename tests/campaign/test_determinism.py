@@ -77,7 +77,7 @@ def test_a_lag_delays_what_is_learnt(undisturbed: Path, prior_file: Path, tmp_pa
     """With a lag of 1 round 1 is still the prior's; without, it has learnt from round 0."""
     config = tiny(prior_file, lag=1, budget={"n_rounds": 2})
     late = run(config, tmp_path / "late")
-    plain = {"moves": ["sample"], "surrogate": False, "plausible_only": False}
+    plain = {"moves": ["sample"], "surrogate": False, "plausible_only": False, "max_sa_score": None}
     knows_nothing = tiny(
         prior_file, learning={"enabled": False}, search=plain, budget={"n_rounds": 2}
     )
