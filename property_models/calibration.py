@@ -41,19 +41,16 @@ class Calibration:
 
     Attributes:
         intervals: For regression or classification.
-        difficulty: Expected absolute error of a prediction; None in predictors of card version 1,
-            whose domain knows only similarity.
+        difficulty: Expected absolute error of a prediction.
         domain: Borders of the domain.
     """
 
-    intervals: NormalisedIntervals | SimilarityIntervals | VennAbers
-    difficulty: Difficulty | None
+    intervals: NormalisedIntervals | VennAbers
+    difficulty: Difficulty
     domain: Domain
 
     def expected_error(self, evidence: Evidence) -> Array:
-        """Expected absolute error of predictions, shape (n,); 0 where it is not known."""
-        if self.difficulty is None:
-            return np.zeros(len(evidence))
+        """Expected absolute error of predictions, shape (n,)."""
         return self.difficulty.expected_error(evidence)
 
     def apply(self, evidence: Evidence) -> Calibrated:
@@ -61,10 +58,8 @@ class Calibration:
         score, expected = evidence.value, self.expected_error(evidence)
         if isinstance(self.intervals, VennAbers):
             value, low, high = self.intervals.probability(score)
-        elif isinstance(self.intervals, NormalisedIntervals):
-            value, (low, high) = score, self.intervals.interval(score, expected)
         else:
-            value, (low, high) = score, self.intervals.interval(score, evidence.similarity)
+            value, (low, high) = score, self.intervals.interval(score, expected)
         in_domain = self.domain.contains(evidence.similarity, expected)
         return Calibrated(value, low, high, expected, in_domain)
 
@@ -177,24 +172,6 @@ def conformal_quantile(scores: Array, level: float) -> float:
     """The ceil((n + 1) level)-th smallest score; with too few scores, the largest."""
     rank = int(np.ceil((len(scores) + 1) * level))
     return float(np.sort(scores)[min(rank, len(scores)) - 1])
-
-
-@dataclass(frozen=True)
-class SimilarityIntervals:
-    """Half-widths by similarity to the nearest training compound: predictors of card version 1.
-
-    Attributes:
-        edges: Inner borders between similarity bins, ascending, shape (n_bins - 1,).
-        half_widths: In the endpoint's unit, shape (n_bins,), never growing with similarity.
-    """
-
-    edges: Array
-    half_widths: Array
-
-    def interval(self, value: Array, similarity: Array) -> tuple[Array, Array]:
-        """90 % interval (low, high) of predictions, shape (n,)."""
-        half = self.half_widths[np.searchsorted(self.edges, similarity, side="right")]
-        return value - half, value + half
 
 
 @dataclass(frozen=True)

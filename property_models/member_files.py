@@ -26,10 +26,10 @@ Arrays = dict[str, NDArray[Any]]
 
 # File of a kind's first member; a second one of the same kind has a 2 after the stem.
 MEMBER_FILES = {
-    "boosted_trees": "trees.txt.gz",
-    "random_forest": "forest.txt.gz",
-    "tanimoto_kernel": "kernel.safetensors",
-    "network": "network.safetensors",
+    "boosted_trees": "trees.txt.xz",
+    "random_forest": "forest.txt.xz",
+    "tanimoto_kernel": "kernel.safetensors.xz",
+    "network": "network.safetensors.xz",
 }
 
 
@@ -138,8 +138,6 @@ def load_member(entry: Mapping[str, Any], blob: bytes, task: Task) -> Member:
 
 
 def _load_kernel(entry: Mapping[str, Any], arrays: Arrays) -> TanimotoKernel:
-    if "fingerprints" not in entry:
-        return _load_first_kernel(arrays)
     # A fingerprint of the recipe that got no weight in the fit was not kept.
     kept = [name for name in entry["fingerprints"] if f"{name}.starts" in arrays]
     descriptor_share, length, mean, variance, noise_ratio = map(float, arrays["scalars"])
@@ -167,25 +165,6 @@ def _load_kernel(entry: Mapping[str, Any], arrays: Arrays) -> TanimotoKernel:
     )
 
 
-def _load_first_kernel(arrays: Arrays) -> TanimotoKernel:
-    """Files of the first release: one kernel on ECFP4, no descriptors."""
-    mean, variance, noise_ratio = map(float, arrays["scalars"])
-    counts = SparseCounts(arrays["starts"], arrays["columns"], arrays["counts"], N_ECFP_COUNTS)
-    return TanimotoKernel(
-        fingerprints=("ecfp",),
-        counts=(counts,),
-        shares=np.ones(1),
-        descriptors=np.empty((len(counts), 0), np.float16),
-        scaling=Scaling(np.zeros(1, np.float32), np.ones(1, np.float32)),
-        descriptor_share=0.0,
-        length=1.0,
-        dual=arrays["weights"],
-        mean=mean,
-        variance=variance,
-        noise_ratio=noise_ratio,
-    )
-
-
 def _load_network(entry: Mapping[str, Any], arrays: Arrays, task: Task) -> Network:
     import torch
 
@@ -194,8 +173,6 @@ def _load_network(entry: Mapping[str, Any], arrays: Arrays, task: Task) -> Netwo
     known = {field.name for field in fields(NetworkRecipe)}
     recipe = NetworkRecipe(**{k: v for k, v in entry.items() if k in known})
     mean, scale = map(float, arrays.pop("scalars"))
-    if "embed_atoms.table.weight" in arrays:  # the first release stored one network, unnumbered
-        arrays = {"0." + k.replace("read_out.", "heads.0."): v for k, v in arrays.items()}
     modules = []
     for number in range(recipe.n_members):
         module = MessagePassing(recipe)

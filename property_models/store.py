@@ -2,14 +2,15 @@
 
 - card.json: what the predictor is, and the SHA-256 of every file that it computes with
 - card.html: the same to read
-- reference.safetensors: reference index, calibration, weights of the members
-- one file per member (`member_files.py`)
+- reference.safetensors.xz: reference index, calibration, weights of the members
+- one file per member (`member_files.py`), each compressed as well
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -25,7 +26,6 @@ from property_models.additive import AdditiveModel
 from property_models.calibration import (
     Calibration,
     NormalisedIntervals,
-    SimilarityIntervals,
     VennAbers,
 )
 from property_models.descriptors import DESCRIPTOR_NAMES
@@ -44,10 +44,12 @@ from property_models.member_files import (
 if TYPE_CHECKING:
     from property_models.ensemble import Member
 
-CARD_VERSION = 2
+CARD_VERSION = 3
 CARD_FILE = "card.json"
 PAGE_FILE = "card.html"
-REFERENCE_FILE = "reference.safetensors"
+REFERENCE_FILE = "reference.safetensors.xz"
+MAX_BYTES = 2**30  # of a decompressed file: more is no predictor of ours
+MAX_MEMORY = 2**28  # for decompressing; our own setting needs a quarter of it
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -154,6 +156,7 @@ def save(folder: Path, card: ModelCard, parts: Parts) -> None:
     for path in folder.iterdir():
         if path.name == CARD_FILE or (is_member_file(path.name) and path.name not in blobs):
             path.unlink()
+    blobs = {name: lzma.compress(blob, preset=9) for name, blob in blobs.items()}
     for name, blob in blobs.items():
         (folder / name).write_bytes(blob)
     hashes = {name: hashlib.sha256(blob).hexdigest() for name, blob in sorted(blobs.items())}
@@ -182,16 +185,13 @@ def _reference_arrays(parts: Parts) -> Arrays:
     intervals, difficulty = calibration.intervals, calibration.difficulty
     if isinstance(intervals, NormalisedIntervals):
         arrays["multiple"] = np.array([intervals.multiple, intervals.exponent])
-    elif isinstance(intervals, SimilarityIntervals):
-        arrays["edges"], arrays["half_widths"] = intervals.edges, intervals.half_widths
     else:
         arrays["p0"], arrays["p1"] = intervals.p0, intervals.p1
-    if difficulty is not None:
-        for name in ("centre", "scale", "slopes"):
-            arrays[f"difficulty_{name}"] = getattr(difficulty, name)
-        arrays["difficulty_scalars"] = np.array(
-            [difficulty.intercept, difficulty.unit, difficulty.middle]
-        )
+    for name in ("centre", "scale", "slopes"):
+        arrays[f"difficulty_{name}"] = getattr(difficulty, name)
+    arrays["difficulty_scalars"] = np.array(
+        [difficulty.intercept, difficulty.unit, difficulty.middle]
+    )
     return arrays
 
 
@@ -220,8 +220,6 @@ def load(folder: Path) -> tuple[ModelCard, Parts]:
             load_member(entry, blobs[name], card.task)
             for name, entry in zip(names, card.members, strict=True)
         ]
-        if card.card_version == 1:
-            _as_version_2(arrays, card)
         weights = [float(weight) for weight in arrays["member_weights"]]
         if len(weights) != len(members):
             raise ValueError(f"{len(weights)} weights for {len(members)} members")
@@ -246,10 +244,8 @@ def read_card(folder: Path) -> ModelCard:
         if not isinstance(content, dict):
             raise ValueError("not a JSON object")
         version = content.get("card_version")
-        if version not in (1, CARD_VERSION):
-            raise ValueError(f"card_version is {version!r}, this version reads 1 to {CARD_VERSION}")
-        if version == 1:
-            content["weights"] = [float(entry["weight"]) for entry in content["members"]]
+        if version != CARD_VERSION:
+            raise ValueError(f"card_version is {version!r}, this version reads {CARD_VERSION}")
         known = {field.name for field in fields(ModelCard)}
         if set(content) != known:
             raise ValueError(f"keys missing or unknown: {sorted(set(content) ^ known)}")
@@ -258,20 +254,24 @@ def read_card(folder: Path) -> ModelCard:
     return ModelCard(**content)
 
 
-def _as_version_2(arrays: Arrays, card: ModelCard) -> None:
-    """Adds what version 1 kept on its card or did not know: errors and their expectation."""
-    arrays["member_weights"] = np.array(card.weights)
-    arrays["domain"] = np.array([float(card.domain["similarity_threshold"]), np.inf])
-    arrays["errors"] = np.full(len(arrays["values"]), np.nan, np.float32)
-
-
 def _read_checked(path: Path, digest: str) -> bytes:
     if not path.is_file():
         raise ModelFileError(f"{path} is missing; {_CURE}")
     blob = path.read_bytes()
     if hashlib.sha256(blob).hexdigest() != digest:
         raise ModelFileError(f"{path} is damaged: its SHA-256 is not the card's; {_CURE}")
-    return blob
+    return _decompressed(blob, path)
+
+
+def _decompressed(blob: bytes, path: Path) -> bytes:
+    reader = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=MAX_MEMORY)
+    try:
+        content = reader.decompress(blob, max_length=MAX_BYTES)
+    except lzma.LZMAError as error:
+        raise ModelFileError(f"{path} cannot be decompressed ({error}); {_CURE}") from error
+    if not reader.eof:
+        raise ModelFileError(f"{path} is cut off, or too large to be a predictor's; {_CURE}")
+    return content
 
 
 def _reference(arrays: Arrays) -> ReferenceIndex:
@@ -287,20 +287,15 @@ def _additive(arrays: Arrays) -> AdditiveModel | None:
 
 
 def _calibration(arrays: Arrays) -> Calibration:
-    intervals: NormalisedIntervals | SimilarityIntervals | VennAbers
+    intervals: NormalisedIntervals | VennAbers
     if "multiple" in arrays:
-        # The exponent came later; without one the width is proportional to the expected error.
         intervals = NormalisedIntervals(*map(float, arrays["multiple"]))
-    elif "edges" in arrays:  # card version 1
-        intervals = SimilarityIntervals(arrays["edges"], arrays["half_widths"])
     else:
         intervals = VennAbers(arrays["p0"], arrays["p1"])
-    difficulty = None
-    if "difficulty_scalars" in arrays:
-        difficulty = Difficulty(
-            arrays["difficulty_centre"],
-            arrays["difficulty_scale"],
-            arrays["difficulty_slopes"],
-            *map(float, arrays["difficulty_scalars"]),
-        )
+    difficulty = Difficulty(
+        arrays["difficulty_centre"],
+        arrays["difficulty_scale"],
+        arrays["difficulty_slopes"],
+        *map(float, arrays["difficulty_scalars"]),
+    )
     return Calibration(intervals, difficulty, Domain(*map(float, arrays["domain"])))

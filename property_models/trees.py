@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -21,6 +20,11 @@ Array = NDArray[np.float64]
 Loss = Literal["mse", "mae", "huber"]
 
 _OBJECTIVES: dict[Loss, str] = {"mse": "regression", "mae": "regression_l1", "huber": "huber"}
+# Lines that only tell of the training, and the trees' lengths in bytes.
+_STATISTICS = (
+    "split_gain=", "leaf_weight=", "leaf_count=", "internal_value=", "internal_weight=",
+    "internal_count=", "tree_sizes=",
+)  # fmt: skip
 _SEPARATOR = "\x1e"  # ASCII record separator between the text forms of several models
 
 
@@ -84,12 +88,12 @@ class _LightGBMModels:
 
     Attributes:
         models: At least one.
-        text: LightGBM's own text form of them, gzipped.
+        text: LightGBM's text form of them, less what predictions do not need.
         transform: Scale of their output.
     """
 
     models: Sequence[PackedTrees]
-    text: bytes
+    text: str
     transform: Transform = "none"
 
     def predict(self, features: Features) -> Array:
@@ -105,21 +109,31 @@ class _LightGBMModels:
         return votes.mean(axis=0), votes.std(axis=0)
 
     def to_bytes(self) -> bytes:
-        """LightGBM's own text form, gzipped without a time stamp."""
-        return gzip.compress(gzip.decompress(self.text), compresslevel=9, mtime=0)
+        """The text form."""
+        return self.text.encode()
 
     @classmethod
     def from_bytes(cls, data: bytes, transform: Transform = "none") -> Self:
-        """Reads what `to_bytes` wrote; raises ValueError, KeyError or OSError on anything else."""
-        texts = gzip.decompress(data).decode().split(_SEPARATOR)
-        return cls([read_lightgbm(text) for text in texts], data, transform)
+        """Reads what `to_bytes` wrote; raises ValueError or KeyError on anything else."""
+        text = data.decode()
+        return cls([read_lightgbm(one) for one in text.split(_SEPARATOR)], text, transform)
 
     @classmethod
     def of(cls, boosters: Sequence[lightgbm.Booster], transform: Transform) -> Self:
         """Takes over what LightGBM has trained."""
-        text = _SEPARATOR.join(booster.model_to_string() for booster in boosters)
-        # Best compression takes a second, and most models never see a file.
-        return cls.from_bytes(gzip.compress(text.encode(), compresslevel=1, mtime=0), transform)
+        text = _SEPARATOR.join(_short(booster.model_to_string()) for booster in boosters)
+        return cls.from_bytes(text.encode(), transform)
+
+
+def _short(text: str) -> str:
+    """A model's text without the statistics of its training, leaves to seven digits: a third."""
+    lines = [line for line in text.split("\n") if not line.startswith(_STATISTICS)]
+    return "\n".join(_rounded(line) if line.startswith("leaf_value=") else line for line in lines)
+
+
+def _rounded(line: str) -> str:
+    name, values = line.split("=")
+    return f"{name}={' '.join(f'{float(value):.7g}' for value in values.split())}"
 
 
 class BoostedTrees(_LightGBMModels):

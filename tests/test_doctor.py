@@ -64,7 +64,7 @@ def test_a_whole_installation_misses_nothing_but_the_data() -> None:
     )
     for name in available(SHIPPED_PREDICTORS):
         assert re.search(
-            rf"✔ predictor {name}: (rmse|auroc) \d\.\d+ .*, [\d,]+ compounds, \d", text
+            rf"✔ predictor {name}: (rmse|auroc) \d+\.\d+ .*, [\d,]+ compounds, \d", text
         )
 
 
@@ -73,7 +73,7 @@ def test_a_damaged_predictor_and_a_missing_one_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(SHIPPED_PREDICTORS / "dili", tmp_path / "dili")
-    with (tmp_path / "dili" / "trees.txt.gz").open("ab") as file:
+    with (tmp_path / "dili" / "trees.txt.xz").open("ab") as file:
         file.write(b"x")
     monkeypatch.setattr(objectives, "SHIPPED_PREDICTORS", tmp_path)
     assert about("predictor dili").startswith("✗")

@@ -7,8 +7,8 @@ training rows, evaluated once on the official test, with the test's own 95 % boo
 (the shipped weights are then refitted on all rows). Published: MapLight on the TDC ADMET tasks
 (CatBoost on fingerprints and descriptors, mean of five seeds, https://arxiv.org/abs/2310.00174)
 and the support vector machine on ECFP for factor Xa (MoleculeACE's CHEMBL244_Ki,
-https://doi.org/10.1021/acs.jcim.2c01073). herg_block (13,136 compounds) has no official split. The
-second table is the cards' scaffold-split cross-validation.
+https://doi.org/10.1021/acs.jcim.2c01073). herg_block, plasma_binding_human and clintox_ct_tox
+have no official split. The second table is the cards' scaffold-split cross-validation.
 """
 
 from __future__ import annotations
@@ -28,6 +28,18 @@ PUBLISHED: dict[str, tuple[str, str, bool, float, str]] = {
     "ld50": ("TDC ld50_zhu", "mae", True, 0.621, "MapLight"),
     "ames": ("TDC ames", "auroc", False, 0.868, "MapLight"),
     "dili": ("TDC dili", "auroc", False, 0.887, "MapLight"),
+    "lipophilicity": ("TDC lipophilicity_astrazeneca", "mae", True, 0.539, "MapLight"),
+    "hia": ("TDC hia_hou", "auroc", False, 0.986, "MapLight"),
+    "pgp_inhibition": ("TDC pgp_broccatelli", "auroc", False, 0.930, "MapLight"),
+    "bioavailability": ("TDC bioavailability_ma", "auroc", False, 0.730, "MapLight"),
+    "bbb": ("TDC bbb_martins", "auroc", False, 0.916, "MapLight"),
+    "vdss": ("TDC vdss_lombardo", "spearman", False, 0.707, "MapLight"),
+    "half_life": ("TDC half_life_obach", "spearman", False, 0.562, "MapLight"),
+    "clearance_hepatocyte": ("TDC clearance_hepatocyte_az", "spearman", False, 0.466, "MapLight"),
+    "clearance_microsome": ("TDC clearance_microsome_az", "spearman", False, 0.626, "MapLight"),
+    "cyp2c9_inhibition": ("TDC cyp2c9_veith", "auprc", False, 0.783, "MapLight"),
+    "cyp2d6_inhibition": ("TDC cyp2d6_veith", "auprc", False, 0.723, "MapLight"),
+    "cyp3a4_inhibition": ("TDC cyp3a4_veith", "auprc", False, 0.881, "MapLight"),
     "fxa_pki": ("MoleculeACE CHEMBL244_Ki", "rmse", True, 0.715, "SVM on ECFP"),
 }
 

@@ -411,7 +411,7 @@ def test_a_score_does_not_depend_on_the_batch(features: Features, logp_table: Ta
 
 def test_a_second_member_of_a_kind_has_a_file_of_its_own() -> None:
     kinds = ["boosted_trees", "network", "boosted_trees"]
-    assert member_files(kinds) == ["trees.txt.gz", "network.safetensors", "trees2.txt.gz"]
+    assert member_files(kinds) == ["trees.txt.xz", "network.safetensors.xz", "trees2.txt.xz"]
 
 
 def test_derived_seeds_differ_by_part_and_repeat() -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+import lzma
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file, save_file
 
-from property_models import load_predictor, load_predictors, predict_table
-from property_models.calibration import NormalisedIntervals
+from property_models import load_predictor, load_predictors, predict_table, store
 from property_models.datasets import Rows, file_sha256
 from property_models.endpoints import Endpoint, endpoint
 from property_models.errors import DataError, ModelFileError
@@ -165,44 +164,30 @@ def test_a_classifier_with_a_network_survives_storage(logp_rows: Rows, tmp_path:
     assert ((found.value >= 0) & (found.value <= 1)).all()
 
 
-def as_version_1(folder: Path) -> None:
-    """Rewrites a predictor's folder as the first release wrote it."""
-    arrays = load_file(folder / REFERENCE_FILE)
-    kept = {name: arrays[name] for name in ("bits", "inchikeys", "values")}
-    kept |= {"edges": np.array([0.4]), "half_widths": np.array([2.0, 1.0])}
-    save_file(kept, folder / REFERENCE_FILE)
+def as_if_its_card_said_so(folder: Path, name: str, blob: bytes) -> None:
+    """Puts another content into a file and its digest on the card."""
+    (folder / name).write_bytes(blob)
     card = json.loads((folder / "card.json").read_text())
-    del card["weights"]
-    card |= {"card_version": 1, "domain": {"similarity_threshold": 0.3, "meaning": ""}}
-    card["files"][REFERENCE_FILE] = file_sha256(folder / REFERENCE_FILE)
+    card["files"][name] = file_sha256(folder / name)
     (folder / "card.json").write_text(json.dumps(card))
 
 
-def test_a_predictor_of_the_first_release_still_predicts(
-    predictor: Predictor, folder: Path
-) -> None:
-    as_version_1(folder)
-    found = load_predictor(folder).predict([DRUGS[0], "[SiH3]C#CC#C[SiH3]"])
-    assert np.allclose(found.high - found.low, [2.0, 4.0])  # by similarity
-    assert found.in_domain.tolist() == [True, False]
-    assert found.neighbour_similarity[0] == 1.0
+def test_what_grows_without_end_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_BYTES", 10_000_000)
+    as_if_its_card_said_so(folder, REFERENCE_FILE, lzma.compress(bytes(20_000_000)))
+    with pytest.raises(ModelFileError, match=r"reference.* is cut off, or too large"):
+        load_predictor(folder)
 
 
-def test_a_predictor_without_exponent_keeps_widths_proportional_to_the_expected_error(
-    predictor: Predictor, folder: Path
-) -> None:
-    arrays = load_file(folder / REFERENCE_FILE)
-    arrays["multiple"] = np.array([1.7])  # as written before intervals had an exponent
-    save_file(arrays, folder / REFERENCE_FILE)
-    card = json.loads((folder / "card.json").read_text())
-    card["files"][REFERENCE_FILE] = file_sha256(folder / REFERENCE_FILE)
-    (folder / "card.json").write_text(json.dumps(card))
-    loaded = load_predictor(folder)
-    assert loaded.parts.calibration.intervals == NormalisedIntervals(1.7, 1.0)
-    assert np.array_equal(loaded.predict(DRUGS).value, predictor.predict(DRUGS).value)
+def test_what_is_not_compressed_is_no_predictors_file(folder: Path) -> None:
+    as_if_its_card_said_so(folder, REFERENCE_FILE, b"PK\x03\x04 and so on")
+    with pytest.raises(ModelFileError, match=r"reference\.safetensors\.xz cannot be decompressed"):
+        load_predictor(folder)
 
 
-@pytest.mark.parametrize("name", ["reference.safetensors", "trees.txt.gz", "kernel.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["reference.safetensors.xz", "trees.txt.xz", "kernel.safetensors.xz"]
+)
 def test_a_damaged_or_missing_file_is_named(folder: Path, name: str) -> None:
     blob = (folder / name).read_bytes()
     (folder / name).write_bytes(blob[: len(blob) // 2])
