@@ -19,7 +19,7 @@ _RULES = {
     "halogen on a heteroatom": "[#7,#8,#16,#15][F,Cl,Br,I]",
     "acyl or thioacyl halide": "[CX3](=[O,S])[F,Cl,Br,I]",
     "triple bond in a ring": "[R]#[R]",
-    "double bond in a ring of three": "[r3]=[r3]",
+    "double bond in a ring of three": "[r3]=[r3],[r3]:[r3]",
     "double bond in a ring of four": "[r4;!$([r4]@[r4]=O)]=@[r4;!$([r4]@[r4]=O)]",  # not squarates
     "double bond out of a ring of three": "[r3;!$([r3]1[#7,#8,#16][r3]1)]=[#6,#7]",
     "open azo or diazo group": "[#7;!a;!R]=[#7;!a]",

@@ -41,6 +41,7 @@ NONSENSE = {
     "CC(=O)Cl": "acyl or thioacyl halide",
     "C1CC#CCC1": "triple bond in a ring",
     "C1=CC1": "double bond in a ring of three",
+    "Cc1nc1=O": "double bond in a ring of three",  # RDKit calls an azirinone aromatic
     "CC1=CCC1": "double bond in a ring of four",
     "CC(O)O": "two hydroxyls on one carbon",
     "CC(O)NC": "hemiaminal",
