@@ -7,6 +7,7 @@ easily fooled by them. What approved drugs hold is let through (a test says so f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from rdkit import Chem
@@ -38,6 +39,7 @@ _RULES = {
     ),
     "anion": "[O-;!$([O-][N+]=O);!$([O-][n+])],[N-,n-,S-,C-]",
 }
+_DOUBLE = Chem.BondType.DOUBLE
 _MAX_RING = 8
 _MIN_MACROCYCLE = 12
 _SMALL_RING = 4
@@ -79,7 +81,29 @@ def implausible(mol: Chem.Mol) -> str:
         return "fused small rings"
     if any(_MAX_RING < len(ring) < _MIN_MACROCYCLE for ring in rings.AtomRings()):
         return f"ring of {_MAX_RING + 1} to {_MIN_MACROCYCLE - 1} atoms"
+    if any(_is_polyene(mol, ring) for ring in rings.AtomRings()):
+        return "two double bonds in a ring of carbon"
     return _bredt(mol)
+
+
+def _is_polyene(mol: Chem.Mol, ring: Sequence[int]) -> bool:
+    """Two double bonds or more in a ring of carbon without a carbonyl: one of 1,300 in ChEMBL.
+
+    A search for what is new and like an aryl draws them in place of one.
+    """
+    atoms = [mol.GetAtomWithIdx(i) for i in ring]
+    if any(a.GetAtomicNum() != 6 for a in atoms):
+        return False
+    around = zip(ring, [*ring[1:], ring[0]], strict=True)
+    n_double = sum(mol.GetBondBetweenAtoms(i, j).GetBondType() == _DOUBLE for i, j in around)
+    return n_double >= 2 and not any(_has_oxo(a) for a in atoms)
+
+
+def _has_oxo(atom: Chem.Atom) -> bool:
+    return any(
+        b.GetBondType() == _DOUBLE and b.GetOtherAtom(atom).GetAtomicNum() == 8
+        for b in atom.GetBonds()
+    )
 
 
 def _bredt(mol: Chem.Mol) -> str:

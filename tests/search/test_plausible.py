@@ -30,6 +30,8 @@ DRUGS = {
     "tropicamide": "CCN(Cc1ccncc1)C(=O)C(CO)c1ccccc1",
     "glucose": "OC[C@H]1OC(O)[C@H](O)[C@@H](O)[C@@H]1O",
     "temazepam": "CN1C(=O)C(O)N=C(c2ccccc2)c2cc(Cl)ccc21",
+    "prednisone": ("C[C@]12CC(=O)[C@H]3[C@@H](CCC4=CC(=O)C=C[C@@]43C)[C@@H]1CC[C@]2(O)C(=O)CO"),
+    "cyproheptadine": "CN1CCC(=C2c3ccccc3C=Cc3ccccc32)CC1",
     "navarixin": "CC[C@@H](Nc1c(Nc2cccc(C(=O)N(C)C)c2O)c(=O)c1=O)c1ccc(C)o1",
     "minoxidil": "Nc1cc(N2CCCCC2)nc(N)[n+]1[O-]",
 }
@@ -50,6 +52,7 @@ NONSENSE = {
     "OC1CCCO1": "hemiacetal",
     "CC(N)OC": "amine on an acetal or aminal",
     "CC=CO": "enol",
+    "CN1CCC2=CCC=CC=C2C1": "two double bonds in a ring of carbon",
     "C12CC1C2": "fused small rings",
     "C1CCCCCCCCC1": "ring of 9 to 11 atoms",
     "C1=C2CCC(C1)C2": "double bond at a bridgehead",
