@@ -7,8 +7,8 @@ training rows, evaluated once on the official test, with the test's own 95 % boo
 (the shipped weights are then refitted on all rows). Published: MapLight on the TDC ADMET tasks
 (CatBoost on fingerprints and descriptors, mean of five seeds, https://arxiv.org/abs/2310.00174)
 and the support vector machine on ECFP for factor Xa (MoleculeACE's CHEMBL244_Ki,
-https://doi.org/10.1021/acs.jcim.2c01073). herg_block, plasma_binding_human and clintox_ct_tox
-have no official split. The second table is the cards' scaffold-split cross-validation.
+https://doi.org/10.1021/acs.jcim.2c01073). herg_block and plasma_binding_human have no
+official split. The second table is the cards' scaffold-split cross-validation.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ PUBLISHED: dict[str, tuple[str, str, bool, float, str]] = {
     "lipophilicity": ("TDC lipophilicity_astrazeneca", "mae", True, 0.539, "MapLight"),
     "hia": ("TDC hia_hou", "auroc", False, 0.986, "MapLight"),
     "pgp_inhibition": ("TDC pgp_broccatelli", "auroc", False, 0.930, "MapLight"),
-    "bioavailability": ("TDC bioavailability_ma", "auroc", False, 0.730, "MapLight"),
     "bbb": ("TDC bbb_martins", "auroc", False, 0.916, "MapLight"),
     "vdss": ("TDC vdss_lombardo", "spearman", False, 0.707, "MapLight"),
     "half_life": ("TDC half_life_obach", "spearman", False, 0.562, "MapLight"),

@@ -82,6 +82,17 @@ def test_trees_give_what_lightgbm_gives(loss: str, features: Features, logp_tabl
         assert np.array_equal(model.predict(asked), wanted)
 
 
+def test_leaves_of_seven_digits_predict_as_those_of_seventeen(
+    features: Features, logp_table: Table
+) -> None:
+    data = lightgbm.Dataset(features.table, label=logp_table.values)
+    booster = lightgbm.train({"min_data_in_leaf": 2, "verbosity": -1}, data, num_boost_round=100)
+    found = BoostedTrees.of([booster], "none")
+    wanted = booster.predict(features.table)
+    assert len(found.text) < 0.6 * len(booster.model_to_string())
+    np.testing.assert_allclose(found.predict(features), wanted, rtol=0, atol=1e-5)
+
+
 def test_a_missing_value_that_training_never_saw_counts_as_zero(
     features: Features, logp_table: Table
 ) -> None:
