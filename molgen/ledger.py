@@ -61,6 +61,14 @@ _rounds = sa.Table(
     sa.Column("stats_json", sa.Text, nullable=False),
     sa.Column("finished_at", sa.Text, nullable=False),
 )
+_spares = sa.Table(
+    "spares",
+    _metadata,
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("smiles", sa.Text, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("parents", sa.Text, nullable=False),
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,15 @@ class NewMolecule:
     parents: tuple[str, ...]
     status: Literal["duplicate", "filtered", "pending"]
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A promising proposal that was not chosen, kept for the next round."""
+
+    smiles: str
+    origin: str
+    parents: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -197,35 +214,37 @@ class Ledger:
 
     def add(self, round: int, molecules: Sequence[NewMolecule]) -> None:
         """Append proposals in order, in one transaction; identities already there stay as is."""
-        unique: dict[str, NewMolecule] = {}
-        for molecule in molecules:
-            unique.setdefault(molecule.smiles, molecule)
-        now = _now()
         with self._transaction() as connection:
-            column = _molecules.c.smiles
-            for chunk in _chunks(unique):
-                for known in connection.scalars(sa.select(column).where(column.in_(chunk))):
-                    del unique[known]
-            if not unique:
-                return
-            last_id = connection.scalar(sa.select(sa.func.max(_molecules.c.id))) or 0
-            rows = [
-                {
-                    "id": id,
-                    "smiles": m.smiles,
-                    "inchikey": m.inchikey,
-                    "constitution": m.constitution,
-                    "scaffold": m.scaffold,
-                    "round": round,
-                    "origin": m.origin,
-                    "parents": json.dumps(m.parents),
-                    "status": m.status,
-                    "reason": m.reason,
-                    "created_at": now,
-                }
-                for id, m in enumerate(unique.values(), start=last_id + 1)
-            ]
-            connection.execute(sa.insert(_molecules), rows)
+            _insert(connection, round, molecules)
+
+    def open_round(
+        self, round: int, molecules: Sequence[NewMolecule], stats: Mapping[str, Value],
+        spares: Sequence[Spare],
+    ) -> None:  # fmt: skip
+        """Append a round's proposals, note its numbers and what it leaves to the next: all or none.
+
+        Args:
+            round: the latest.
+            molecules: as for `add`.
+            stats: as for `note_round`.
+            spares: in place of those of earlier rounds.
+        """
+        rows = [
+            {"place": i, "smiles": s.smiles, "origin": s.origin, "parents": json.dumps(s.parents)}
+            for i, s in enumerate(spares)
+        ]
+        with self._transaction() as connection:
+            _insert(connection, round, molecules)
+            _note(connection, round, stats)
+            connection.execute(sa.delete(_spares))
+            if rows:
+                connection.execute(sa.insert(_spares), rows)
+
+    def spares(self) -> list[Spare]:
+        """What the latest round left to the next, in its order."""
+        with self._transaction() as connection:
+            rows = connection.execute(sa.select(_spares).order_by(_spares.c.place)).mappings()
+            return [Spare(r["smiles"], r["origin"], tuple(json.loads(r["parents"]))) for r in rows]
 
     def round_rows(self, round: int) -> list[LedgerRow]:
         """The rows first proposed in a round, in order of proposal."""
@@ -306,10 +325,8 @@ class Ledger:
 
     def note_round(self, round: int, stats: Mapping[str, Value]) -> None:
         """Write a round's numbers, over those of an earlier try of the same round."""
-        row = {"round": round, "stats_json": _to_json(stats), "finished_at": _now()}
         with self._transaction() as connection:
-            connection.execute(sa.delete(_rounds).where(_rounds.c.round == round))
-            connection.execute(sa.insert(_rounds), row)
+            _note(connection, round, stats)
 
     def n_oracle_calls(self) -> int:
         """Identities that cost budget: pending, scored and unscored, each once."""
@@ -370,6 +387,43 @@ class Ledger:
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
+
+
+def _insert(connection: sa.Connection, round: int, molecules: Sequence[NewMolecule]) -> None:
+    unique: dict[str, NewMolecule] = {}
+    for molecule in molecules:
+        unique.setdefault(molecule.smiles, molecule)
+    now = _now()
+    column = _molecules.c.smiles
+    for chunk in _chunks(unique):
+        for known in connection.scalars(sa.select(column).where(column.in_(chunk))):
+            del unique[known]
+    if not unique:
+        return
+    last_id = connection.scalar(sa.select(sa.func.max(_molecules.c.id))) or 0
+    rows = [
+        {
+            "id": id,
+            "smiles": m.smiles,
+            "inchikey": m.inchikey,
+            "constitution": m.constitution,
+            "scaffold": m.scaffold,
+            "round": round,
+            "origin": m.origin,
+            "parents": json.dumps(m.parents),
+            "status": m.status,
+            "reason": m.reason,
+            "created_at": now,
+        }
+        for id, m in enumerate(unique.values(), start=last_id + 1)
+    ]
+    connection.execute(sa.insert(_molecules), rows)
+
+
+def _note(connection: sa.Connection, round: int, stats: Mapping[str, Value]) -> None:
+    row = {"round": round, "stats_json": _to_json(stats), "finished_at": _now()}
+    connection.execute(sa.delete(_rounds).where(_rounds.c.round == round))
+    connection.execute(sa.insert(_rounds), row)
 
 
 def _make_durable(connection: Any, record: object) -> None:

@@ -7,6 +7,10 @@ scale maximise the marginal likelihood (Rasmussen and Williams 2006, chapter 5,
 http://gaussianprocess.org/gpml/). Large tables are fitted through landmarks (Quinonero-Candela and
 Rasmussen 2005, https://jmlr.org/papers/v6/quinonero-candela05a.html, deterministic training
 conditional).
+
+A part `<fingerprint>_shared` is the numerator alone, sum min(a, b), over a constant: the kernel of
+functions that are sums over substructures and their numbers. Unlike Tanimoto's it extrapolates: a
+substructure that helped in one molecule is expected to help in others.
 """
 
 from __future__ import annotations
@@ -29,15 +33,16 @@ from property_models.posterior import (
     weighted_sums,
 )
 from property_models.sparse_counts import (
+    SHARED_UNIT,
     SparseCounts,
-    add_tanimoto,
-    add_tanimoto_among,
+    add_similarities,
+    add_similarities_among,
     sparse,
 )
 from property_models.transforms import Transform, forward, inverse
 
 Array = NDArray[np.float64]
-Fingerprint = Literal["ecfp", "fcfp", "atom_pairs", "torsions"]
+Fingerprint = Literal["ecfp", "fcfp", "atom_pairs", "torsions", "ecfp_shared"]
 
 # Similarities of so many molecules to all compounds at once: few enough to stay in the cache.
 SLICE = 64
@@ -66,7 +71,7 @@ class KernelRecipe:
     """What a Gaussian process looks at.
 
     Attributes:
-        fingerprints: One Tanimoto kernel each.
+        fingerprints: One kernel each, of Tanimoto's ratio or of shared counts.
         descriptors: Whether to add a Gaussian kernel on descriptors.
         max_compounds: Tables above this are fitted through so many random landmarks; bounds
             memory (8 bytes times its square), file and time of prediction.
@@ -136,7 +141,10 @@ class TanimotoKernel:
         return len(self.dual)
 
     def kernel(self, features: KernelFeatures) -> Array:
-        """Kernel between molecules and the compounds, float64, shape (n, m); 1 for equals."""
+        """Kernel between molecules and the compounds, float64, shape (n, m).
+
+        1 for equals where no part is of shared counts.
+        """
         return self._kernel(*self._seen_of(features), 0, len(features))
 
     def predict(self, features: KernelFeatures) -> Array:
@@ -154,7 +162,8 @@ class TanimotoKernel:
             stop = min(start + SLICE, len(features))
             k = self._kernel(counts, x, start, stop)
             mean[start:stop] = self.mean + weighted_sums(k, self.dual)
-            deviation[start:stop] = self._deviations(k)
+            own = self._own(counts, start, stop)
+            deviation[start:stop] = self._deviations(k, own)
         return inverse(self.transform, mean), self._in_unit(mean, deviation)
 
     def _seen_of(self, features: KernelFeatures) -> tuple[list[SparseCounts], Array]:
@@ -168,24 +177,34 @@ class TanimotoKernel:
     def _kernel(self, counts: Sequence[SparseCounts], x: Array, start: int, stop: int) -> Array:
         """Rows start to stop of the kernel between molecules and the compounds."""
         total = np.zeros((stop - start, len(self)))
-        for share, of_molecules, own in zip(self.shares, counts, self.counts, strict=True):
-            add_tanimoto(total, float(share), of_molecules, own, first=start)
+        parts = zip(self.fingerprints, self.shares, counts, self.counts, strict=True)
+        for name, share, of_molecules, own in parts:
+            add_similarities(
+                total, float(share), of_molecules, own, shared=is_shared(name), first=start
+            )
         if self.descriptor_share > 0:
             total += self._gaussian(squared_distances(x[start:stop], self._x_by_column))
         return total
 
-    def _deviations(self, k: Array) -> Array:
+    def _own(self, counts: Sequence[SparseCounts], start: int, stop: int) -> Array:
+        """Kernel of molecules with themselves, shape (stop - start,)."""
+        total = np.full(stop - start, self.descriptor_share)
+        for name, share, c in zip(self.fingerprints, self.shares, counts, strict=True):
+            total += share * (c.totals[start:stop] / SHARED_UNIT if is_shared(name) else 1.0)
+        return total
+
+    def _deviations(self, k: Array, own: Array) -> Array:
         """Posterior deviations from rows of the kernel, on the learnt scale."""
         near = largest(k, min(N_NEIGHBOURS, len(self)))
         between = np.zeros((*near.shape, near.shape[1]))
-        for share, counts in zip(self.shares, self.counts, strict=True):
-            add_tanimoto_among(between, float(share), counts, near)
+        for name, share, counts in zip(self.fingerprints, self.shares, self.counts, strict=True):
+            add_similarities_among(between, float(share), counts, near, shared=is_shared(name))
         if self.descriptor_share > 0:
             between += self._gaussian(squared_distances_among(self._x, near))
         diagonal = np.arange(near.shape[1])
         between[:, diagonal, diagonal] += self.noise_ratio
         known = explained(between, np.take_along_axis(k, near, axis=1))
-        deviations: Array = np.sqrt(self.variance * np.maximum(1.0 - known, 0.0))
+        deviations: Array = np.sqrt(self.variance * np.maximum(own - known, 0.0))
         return deviations
 
     def _gaussian(self, squared: Array) -> Array:
@@ -208,7 +227,13 @@ class TanimotoKernel:
         return (high - low) / 2.0
 
 
+def is_shared(name: str) -> bool:
+    """Whether a part of the kernel is of shared counts rather than of Tanimoto's ratio."""
+    return name.endswith("_shared")
+
+
 def _counts_of(features: KernelFeatures, name: str) -> SparseCounts:
+    name = name.removesuffix("_shared")
     if isinstance(features, Features):
         return features.sparse_counts(name)  # kept for the other predictors
     return sparse(getattr(features, name))
@@ -247,7 +272,7 @@ def fit_kernel_parameters(
     with threadpool_limits(limits=1):
         counts, x = _seen(features, recipe, _scaling(features.descriptors))
         learnt = forward(recipe.transform, values)
-        return _likeliest(counts, x, learnt, np.random.default_rng(seed))
+        return _likeliest(recipe, counts, x, learnt, np.random.default_rng(seed))
 
 
 def _seen(
@@ -259,10 +284,12 @@ def _seen(
 
 
 def _likeliest(
-    counts: Sequence[SparseCounts], x: NDArray[np.float16], learnt: Array, rng: np.random.Generator
-) -> Parameters:
+    recipe: KernelRecipe, counts: Sequence[SparseCounts], x: NDArray[np.float16], learnt: Array,
+    rng: np.random.Generator,
+) -> Parameters:  # fmt: skip
     standard = (learnt - learnt.mean()) / (float(learnt.std()) or 1.0)
-    return fit_parameters(counts, x.astype(np.float64), standard, rng=rng)
+    shared = [is_shared(name) for name in recipe.fingerprints]
+    return fit_parameters(counts, shared, x.astype(np.float64), standard, rng=rng)
 
 
 def _fit(
@@ -277,7 +304,7 @@ def _fit(
     scaling = _scaling(features.descriptors)
     counts, x = _seen(features, recipe, scaling)
     if parameters is None:
-        parameters = _likeliest(counts, x, learnt, rng)
+        parameters = _likeliest(recipe, counts, x, learnt, rng)
     used = np.flatnonzero(parameters.shares)
     kept = np.arange(len(values))
     if len(values) > recipe.max_compounds:

@@ -1,6 +1,6 @@
 """Parameters of a Gaussian process by marginal likelihood, with analytic gradients.
 
-The covariance of standardised values is sum_k s_k T_k + s_d R + s_n I: Tanimoto kernels T_k, a
+The covariance of standardised values is sum_k s_k T_k + s_d R + s_n I: kernels T_k on counts, a
 Gaussian kernel R on descriptors with its length scale, noise. Source of the gradient: Rasmussen
 and Williams 2006, equation 5.9, http://gaussianprocess.org/gpml/.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from property_models.sparse_counts import SparseCounts, tanimoto_to
+from property_models.sparse_counts import SparseCounts, add_similarities
 
 Array = NDArray[np.float64]
 
@@ -22,7 +22,9 @@ Array = NDArray[np.float64]
 BLOCK = 500
 N_BLOCKS = 3
 N_STEPS = 25
-MIN_SHARE = 0.01  # a part below this share is left out, with its arrays
+# A part below this share of the values' variance, and below the noise, is left out with its arrays.
+# Not of the signal's: a Gaussian kernel of great length has a variance far above the values' own.
+MIN_SHARE = 0.01
 _LOWEST, _HIGHEST = np.log(1e-5), np.log(20.0)  # of a variance, in units of the values' own
 _LOWEST_NOISE = np.log(1e-3)
 # Measured values repeat to a few tenths of a log unit at best: a weak pull (a log-normal prior,
@@ -35,7 +37,7 @@ class Parameters:
     """What the likelihood says.
 
     Attributes:
-        shares: Of each Tanimoto kernel, shape (n_kernels,); with the descriptors' they sum to 1.
+        shares: Of each kernel on counts, shape (n_kernels,); with the descriptors' they sum to 1.
         descriptor_share: Of the kernel on descriptors.
         length: Its length scale.
         variance: Signal variance in units of the values' variance.
@@ -59,19 +61,21 @@ class _Block:
 
 
 def fit_parameters(
-    counts: Sequence[SparseCounts], x: Array, values: Array, *, rng: np.random.Generator
-) -> Parameters:
+    counts: Sequence[SparseCounts], shared: Sequence[bool], x: Array, values: Array, *,
+    rng: np.random.Generator,
+) -> Parameters:  # fmt: skip
     """Maximises the marginal likelihood of standardised values.
 
     Args:
-        counts: One per Tanimoto kernel, n rows each.
+        counts: One per kernel, n rows each.
+        shared: Of each kernel, whether it is of shared counts rather than of Tanimoto's ratio.
         x: Standardised descriptors, shape (n, d); d = 0 leaves their kernel out.
         values: Mean 0 and deviation 1, shape (n,).
         rng: Chooses the blocks.
     """
     from scipy.optimize import minimize
 
-    blocks = [_block(counts, x, values, rows) for rows in _rows_of_blocks(len(values), rng)]
+    blocks = [_block(counts, shared, x, values, rows) for rows in _rows_of_blocks(len(values), rng)]
     start, bounds = _start(len(counts), blocks)
     found = minimize(
         _loss, start, args=(blocks,), jac=True, method="L-BFGS-B", bounds=bounds,
@@ -87,10 +91,13 @@ def _rows_of_blocks(n: int, rng: np.random.Generator) -> list[NDArray[np.int64]]
 
 
 def _block(
-    counts: Sequence[SparseCounts], x: Array, values: Array, rows: NDArray[np.int64]
-) -> _Block:
-    parts = [c.take(rows) for c in counts]
-    kernels = np.array([tanimoto_to(part, part) for part in parts])
+    counts: Sequence[SparseCounts], shared: Sequence[bool], x: Array, values: Array,
+    rows: NDArray[np.int64],
+) -> _Block:  # fmt: skip
+    kernels = np.zeros((len(counts), len(rows), len(rows)))
+    for kernel, all_counts, is_shared in zip(kernels, counts, shared, strict=True):
+        part = all_counts.take(rows)
+        add_similarities(kernel, 1.0, part, part, shared=is_shared)
     squared = None
     if x.shape[1]:
         own = np.sum(x[rows] ** 2, axis=1)
@@ -155,14 +162,15 @@ def _block_loss(theta: Array, block: _Block) -> tuple[float, Array]:
 def _parameters(theta: Array, n_kernels: int, *, with_descriptors: bool) -> Parameters:
     variances = np.exp(theta[:n_kernels])
     descriptors = float(np.exp(theta[-2])) if with_descriptors else 0.0
-    signal = float(variances.sum()) + descriptors
-    variances = np.where(variances < MIN_SHARE * signal, 0.0, variances)
-    descriptors = 0.0 if descriptors < MIN_SHARE * signal else descriptors
+    noise = float(np.exp(theta[n_kernels]))
+    negligible = min(MIN_SHARE * min(float(variances.sum()) + descriptors, 1.0), noise)
+    variances = np.where(variances < negligible, 0.0, variances)
+    descriptors = 0.0 if descriptors < negligible else descriptors
     signal = float(variances.sum()) + descriptors
     return Parameters(
         shares=variances / signal,
         descriptor_share=descriptors / signal,
         length=float(np.exp(theta[-1])) if with_descriptors else 1.0,
         variance=signal,
-        noise_ratio=float(np.exp(theta[n_kernels])) / signal,
+        noise_ratio=noise / signal,
     )

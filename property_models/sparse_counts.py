@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
+# Counts that two molecules share are divided by this, about a drug-like molecule's total, so that
+# shares of the two kinds of kernel are of one size.
+SHARED_UNIT = 64.0
 # A column that so large a share of the rows has is kept whole: a pass over it takes whole vectors
 # of rows at a time.
 _COMMON_SHARE = 1 / 32
@@ -94,26 +97,36 @@ def sparse(counts: NDArray[np.uint8]) -> SparseCounts:
 def tanimoto_to(queries: SparseCounts, reference: SparseCounts) -> Array:
     """Count-Tanimoto similarities, float64, shape (n queries, m); 1 between two empty rows."""
     found = np.zeros((len(queries), len(reference)))
-    add_tanimoto(found, 1.0, queries, reference)
+    add_similarities(found, 1.0, queries, reference)
     return found
 
 
-def add_tanimoto(
-    out: Array, share: float, queries: SparseCounts, reference: SparseCounts, *, first: int = 0
-) -> None:
+def add_similarities(
+    out: Array, share: float, queries: SparseCounts, reference: SparseCounts, *,
+    shared: bool = False, first: int = 0,
+) -> None:  # fmt: skip
     """Adds `share` times the similarities of some queries to `out`, shape (k, m).
 
     The queries are rows `first` to `first + k`. A row's numbers depend on that row alone.
+
+    Args:
+        out: float64.
+        share: Factor.
+        queries: Of them.
+        reference: m molecules.
+        shared: The sum of the smaller counts over `SHARED_UNIT` in place of Tanimoto's ratio.
+        first: The first query.
     """
-    _add_tanimoto(
-        out, share, queries.starts[first:], queries.columns, queries.counts,
+    _add_similarities(
+        out, share, shared, queries.starts[first:], queries.columns, queries.counts,
         queries.totals[first:], *reference.by_column, reference.totals.astype(np.float64),
     )  # fmt: skip
 
 
-def add_tanimoto_among(
-    out: Array, share: float, counts: SparseCounts, rows: NDArray[np.int64]
-) -> None:
+def add_similarities_among(
+    out: Array, share: float, counts: SparseCounts, rows: NDArray[np.int64], *,
+    shared: bool = False,
+) -> None:  # fmt: skip
     """Adds `share` times the similarities among each few rows to `out`.
 
     Args:
@@ -121,8 +134,9 @@ def add_tanimoto_among(
         share: Factor.
         counts: Of all rows.
         rows: int64, shape (n, k).
+        shared: As in `add_similarities`.
     """
-    _add_among(out, share, counts.starts, counts.columns, counts.counts, counts.totals,
+    _add_among(out, share, shared, counts.starts, counts.columns, counts.counts, counts.totals,
                counts.width, rows)  # fmt: skip
 
 
@@ -132,9 +146,10 @@ def tanimoto(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Array:
 
 
 @njit(cache=True, nogil=True)
-def _add_tanimoto(
+def _add_similarities(
     out: Array,
     share: float,
+    shared: bool,
     starts: NDArray[np.int64],
     columns: NDArray[np.uint16],
     counts: NDArray[np.uint8],
@@ -162,6 +177,10 @@ def _add_tanimoto(
                 for p in range(column_starts[column], column_starts[column + 1]):
                     common[column_rows[p]] += min(column_counts[p], count)
         row, own = out[i], np.float64(totals[i])
+        if shared:
+            for j in range(m):
+                row[j] += share * (np.float64(common[j]) / SHARED_UNIT)
+            continue
         for j in range(m):
             both = np.float64(common[j])
             row[j] += share * (both / max(own + reference_totals[j] - both, 1.0))
@@ -174,6 +193,7 @@ def _add_tanimoto(
 def _add_among(
     out: Array,
     share: float,
+    shared: bool,
     starts: NDArray[np.int64],
     columns: NDArray[np.uint16],
     counts: NDArray[np.uint8],
@@ -195,6 +215,9 @@ def _add_among(
                 for b in range(k):
                     common[b] += min(whole[b], count)
             for b in range(k):
+                if shared:
+                    out[i, a, b] += share * (common[b] / SHARED_UNIT)
+                    continue
                 union = totals[rows[i, a]] + totals[rows[i, b]] - np.int64(common[b])
                 out[i, a, b] += share * (common[b] / union) if union > 0 else share
         for a in range(k):

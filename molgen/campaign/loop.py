@@ -22,10 +22,11 @@ from molgen.campaign.statistics import proposal_statistics, score_statistics
 from molgen.campaign.workers import ScoredShard
 from molgen.config.campaign import RunConfig
 from molgen.errors import ScorerError
-from molgen.ledger import Ledger, LedgerRow, Score
+from molgen.ledger import Ledger, LedgerRow, Score, Spare
 from molgen.runtime.checkpoint import save_checkpoint
 from molgen.runtime.executor import Executor, Future
-from molgen.search.engine import Search
+from molgen.search.engine import Search, arm_of, origin_of, prompt_of
+from molgen.search.moves import Made
 from molgen.search.policy import Lesson, Policy
 
 if TYPE_CHECKING:
@@ -77,6 +78,12 @@ def run_campaign(c: Campaign, on_round: Callable[[int, dict[str, float]], None])
     noted = c.ledger.rounds()
     for number in range(c.next_round):
         c.search.learn(c.ledger.round_rows(number), _proposed_by_arm(_noted_in(noted, number)))
+    c.search.restore_spares(
+        [
+            Made(s.smiles, arm_of(s.origin), s.parents, prompt_of(s.origin))
+            for s in c.ledger.spares()
+        ]
+    )
     under_way: deque[_Round] = deque()
     number, barren = c.next_round, 0
     while True:
@@ -142,8 +149,10 @@ def _open_round(c: Campaign, number: int) -> _Round:
         statistics = made.statistics | proposal_statistics(molecules)
         statistics["seconds_propose"] = proposed - began
         statistics["seconds_choose"] = time.perf_counter() - proposed
-        c.ledger.note_round(number, statistics)
-        c.ledger.add(number, molecules)
+        spares = [
+            Spare(m.smiles, origin_of(m.arm, m.prompt), m.parents) for m in c.search.spares.made
+        ]
+        c.ledger.open_round(number, molecules, statistics, spares)
         rows = c.ledger.round_rows(number)
     pending = [row for row in rows if row.status == "pending"]
     return _Round(number, began, statistics, _send(c, _to_send(c, pending)))
@@ -263,5 +272,4 @@ def _learn(c: Campaign, number: int, rows: Sequence[LedgerRow]) -> dict[str, flo
 
 
 def _lesson(row: LedgerRow) -> Lesson:
-    _, _, prompt = row.origin.partition("prompt ")
-    return Lesson(row.smiles, row.scaffold, row.reward, int(prompt) if prompt else -1)
+    return Lesson(row.smiles, row.scaffold, row.reward, prompt_of(row.origin))

@@ -20,7 +20,7 @@ from molgen.search.surrogate import Description, together
 
 T = TypeVar("T")
 
-_SPARE = 2  # so many times the molecules wanted are identified and filtered, best first
+_RESERVE = 2  # so many times the molecules wanted are identified and filtered, best first
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,10 @@ class Proposed:
     """A round's distinct new molecules.
 
     Attributes:
-        made: those that no earlier round has seen, one of each.
+        made: those that are not in the ledger, one of each, spares of the round before included.
         described: what the surrogate sees of them, where it ranks.
-        statistics: n_proposed, n_proposed_<arm>, n_implausible, n_unique, uniqueness.
+        statistics: n_proposed, n_proposed_<arm>, n_implausible, n_unique, uniqueness; of what was
+            drawn for this round.
     """
 
     made: list[Made]
@@ -52,24 +53,26 @@ def propose(
         for shard, orders in enumerate(ordered)
     ]
     answers: list[MadeShard] = [future.result() for future in sent]
-    everything = [m for answer in answers for m in answer.made]
+    drawn = [m for answer in answers for m in answer.made]
+    everything = [*drawn, *search.spares.made]
     place: dict[str, int] = {}
     for i, molecule in enumerate(everything):
         place.setdefault(molecule.smiles, i)
     seen = ledger.known(list(place))
     rows = sorted(i for smiles, i in place.items() if smiles not in seen)
     described = None
-    parts = [a.described for a in answers if a.described is not None]
+    parts = [part for part in (*(a.described for a in answers), search.spares.described) if part]
     if parts:
         described = together(parts).take(np.array(rows, np.int64))
     arms = Counter(o.arm for orders in ordered for o in orders for _ in o.parents)
     n = sum(arms.values())
     statistics: dict[str, float] = {f"n_proposed_{arm}": k for arm, k in sorted(arms.items())}
+    n_unique = len({m.smiles for m in drawn})
     statistics |= {
         "n_proposed": n,
         "n_implausible": sum(a.n_implausible for a in answers),
-        "n_unique": len(place),
-        "uniqueness": len(place) / max(1, len(everything)),
+        "n_unique": n_unique,
+        "uniqueness": n_unique / max(1, len(drawn)),
     }
     return Proposed([everything[i] for i in rows], described, statistics)
 
@@ -82,7 +85,7 @@ def screen(
     made, wanted = proposed.made, math.inf
     if proposed.described is not None:
         wanted = config.round_size
-        chosen = search.choose(number, proposed.described, _SPARE * config.round_size)
+        chosen = search.choose(number, made, proposed.described, _RESERVE * config.round_size)
         made = [made[i] for i in chosen]
     if config.budget.n_oracle_calls is not None:
         wanted = min(wanted, config.budget.n_oracle_calls - ledger.n_oracle_calls())

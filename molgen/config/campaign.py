@@ -62,6 +62,11 @@ class SearchConfig(Section):
         20, ge=1, description="with the surrogate: proposals for each molecule that is scored"
     )
     max_compounds: int = Field(1500, ge=16, description="that the surrogate is fitted on")
+    n_spares: int = Field(
+        200, ge=0,
+        description="promising proposals that no call was left for: they compete again in the next "
+        "round, and half of its parents are drawn from the best of them",
+    )  # fmt: skip
     optimism: float = Field(
         0.5, ge=0, description="deviations that count for a molecule, mean over a batch"
     )
@@ -70,6 +75,12 @@ class SearchConfig(Section):
     population_size: int = Field(100, ge=2, description="best molecules that serve as parents")
     max_similarity: float = Field(0.75, gt=0, le=1, description="of two of the population")
     max_per_scaffold: int = Field(10, ge=1, description="of the population")
+    restart_after: int | None = Field(
+        200, ge=1,
+        description="scored molecules in which the ten best gain less than 2 %, after which the "
+        "search begins anew, away from them, and later goes on from all; with the surrogate, "
+        "without pareto. null: never",
+    )  # fmt: skip
     pareto: bool = Field(
         False,
         description="each round aims at other weights of the components, so that the run covers "

@@ -98,8 +98,8 @@ class KernelConfig(Section):
     """
 
     kind: Literal["tanimoto_kernel"]
-    fingerprints: tuple[Literal["ecfp", "fcfp", "atom_pairs", "torsions"], ...] = Field(
-        default=("ecfp", "fcfp", "atom_pairs", "torsions"), min_length=1
+    fingerprints: tuple[Literal["ecfp", "fcfp", "atom_pairs", "torsions", "ecfp_shared"], ...] = (
+        Field(default=("ecfp", "fcfp", "atom_pairs", "torsions"), min_length=1)
     )
     descriptors: bool = True
     max_compounds: int = Field(default=4000, ge=50)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +18,41 @@ from molgen.ledger import LedgerRow
 from molgen.objectives.tradeoffs import Tradeoffs
 from molgen.search.bandit import Bandit
 from molgen.search.library import Library
-from molgen.search.moves import ARMS, N_PARENTS, Order
+from molgen.search.moves import ARMS, N_PARENTS, Made, Order
 from molgen.search.population import Population, draw_parents
+from molgen.search.restarts import Restarts
 from molgen.search.surrogate import Description, Surrogate, describe
 
 _FEWEST_PARENTS = 5  # before there are so many, everything is drawn afresh
+_N_SPARE_PARENTS = 50  # the best spares, from which
+_SPARE_SHARE = 0.5  # of the parents are drawn
+
+
+@dataclass
+class Spares:
+    """Promising proposals that were not chosen, the best first.
+
+    They compete again in the next round, and its parents are in part drawn from them: so a
+    molecule several moves away from all that was scored can be reached without a call on the way.
+
+    Attributes:
+        made: the proposals.
+        described: what the surrogate sees of them; None where there are none.
+    """
+
+    made: list[Made] = field(default_factory=list)
+    described: Description | None = None
 
 
 class Search:
-    """Population, bandit, surrogate and library of a run."""
+    """Populations, bandit, surrogate, spares and library of a run."""
 
     def __init__(self, config: RunConfig) -> None:
         s = config.search
         self._config, self._seed = config, config.seed
-        self._population = Population(s.population_size, s.max_similarity, s.max_per_scaffold)
+        # Rounds that aim at other things each have no common gain to wait for.
+        patience = s.restart_after if s.surrogate and not s.pareto else None
+        self._restarts = Restarts(self._new_population, patience)
         # Other moves would not keep what a prompt says must stay.
         moves = ["sample"] if config.generator.prompts else s.moves
         arms = [arm for move in moves for arm in ARMS[move]]
@@ -40,6 +62,7 @@ class Search:
         self._bandit = Bandit(arms, adapts=s.adapt_moves)
         self._surrogate = Surrogate(config.seed, s.max_compounds) if s.surrogate else None
         self._scored: list[LedgerRow] = []
+        self.spares = Spares()
         self.tradeoffs = Tradeoffs(config.objective) if s.pareto else None
 
     @property
@@ -80,12 +103,15 @@ class Search:
         """The population, best first: by reward, or by what the round aims at."""
         aimed = self._aimed(number)
         if aimed is None:
-            return self._population.members()
-        s = self._config.search
-        population = Population(s.population_size, s.max_similarity, s.max_per_scaffold)
-        for i in np.argsort(-aimed, kind="stable")[: 10 * s.population_size]:
+            return self._restarts.population.members()
+        population = self._new_population()
+        for i in np.argsort(-aimed, kind="stable")[: 10 * population.size]:
             population.add(self._scored[i].smiles, self._scored[i].scaffold, float(aimed[i]))
         return population.members()
+
+    def _new_population(self) -> Population:
+        s = self._config.search
+        return Population(s.population_size, s.max_similarity, s.max_per_scaffold)
 
     def _aimed(self, number: int) -> NDArray[np.float64] | None:
         """How good everything scored is for this round; None: as good as its reward."""
@@ -98,21 +124,47 @@ class Search:
             assert self._library is not None, "the arm is there with the library alone"
             return Order(arm, tuple((s,) for s in self._library.draw(n, rng)))
         k = N_PARENTS.get(arm, 1)
-        drawn = draw_parents(members, k * n, rng) if k else []
+        drawn = self._draw(members, k * n, rng) if k else []
         return Order(
             arm, tuple(tuple(drawn[k * i : k * (i + 1)]) for i in range(n)),
             prompt if arm == "sample" else -1,
         )  # fmt: skip
 
-    def choose(self, number: int, proposed: Description, n: int) -> list[int]:
-        """Indices of the proposals that are worth an oracle call, the first first; at most n."""
+    def _draw(self, members: Sequence[str], n: int, rng: np.random.Generator) -> list[str]:
+        drawn = draw_parents(members, n, rng)
+        if not self.spares.made:
+            return drawn
+        spares = [m.smiles for m in self.spares.made[:_N_SPARE_PARENTS]]
+        others = draw_parents(spares, n, rng)
+        is_spare = rng.random(n) < _SPARE_SHARE
+        return [o if s else d for d, o, s in zip(drawn, others, is_spare, strict=True)]
+
+    def choose(
+        self, number: int, made: Sequence[Made], described: Description, n: int
+    ) -> list[int]:
+        """Indices of the proposals that are worth an oracle call, the first first; at most n.
+
+        The best of all of them become the spares of the next round, which passes over those that
+        entered the ledger meanwhile.
+        """
         assert self._surrogate is not None, "asked only where it ranks"
         s = self._config.search
-        return self._surrogate.choose(
-            proposed, n, optimism=s.optimism, random_share=s.random_share,
+        kept = np.flatnonzero(~self._restarts.left_behind(described))
+        if not len(kept):  # better something known than nothing at all
+            kept = np.arange(len(made))
+        chosen, promise = self._surrogate.choose(
+            described.take(kept), n, optimism=s.optimism, random_share=s.random_share,
             max_similarity=s.max_batch_similarity, rng=self._rng(number, 11),
             aimed=self._aimed(number),
         )  # fmt: skip
+        best = kept[np.argsort(-promise, kind="stable")[: s.n_spares]]
+        self.spares = Spares([made[i] for i in best], described.take(best) if len(best) else None)
+        return [int(i) for i in kept[chosen]]
+
+    def restore_spares(self, made: Sequence[Made]) -> None:
+        """Those of the latest round, of a run that is taken up again."""
+        described = describe([m.smiles for m in made]) if made else None
+        self.spares = Spares(list(made), described)
 
     def learn(self, rows: Sequence[LedgerRow], proposed: Mapping[str, float]) -> None:
         """Take note of a finished round.
@@ -122,7 +174,8 @@ class Search:
             proposed: number of proposals by arm.
         """
         scored = [row for row in rows if row.status == "scored"]
-        gains = [self._population.add(row.smiles, row.scaffold, row.reward) for row in scored]
+        described = describe([row.smiles for row in scored])
+        gains = self._restarts.add(scored, described)
         if self.tradeoffs and scored:
             self._scored += scored
             self.tradeoffs.add([row.values for row in scored])
@@ -132,7 +185,6 @@ class Search:
             gained[arm_of(row.origin)] += gain
         self._bandit.learn(proposed, gained)
         if self._surrogate is not None and scored:
-            described = describe([row.smiles for row in scored])
             self._surrogate.add(described, [row.reward for row in scored])
 
     def _aimed_gains(self, number: int, n: int) -> list[float]:
@@ -154,7 +206,13 @@ def origin_of(arm: str, prompt: int) -> str:
 
 def arm_of(origin: str) -> str:
     """The arm of a ledger's origin."""
-    return origin.split(", prompt ")[0]
+    return origin.partition(", prompt ")[0]
+
+
+def prompt_of(origin: str) -> int:
+    """The prompt's index of a ledger's origin, -1 where it had none."""
+    _, _, prompt = origin.partition(", prompt ")
+    return int(prompt) if prompt else -1
 
 
 def _apportioned(shares: Mapping[str, float], n: int, rng: np.random.Generator) -> list[str]:

@@ -51,7 +51,7 @@ class Made:
     smiles: str
     arm: str
     parents: tuple[str, ...]
-    prompt: int
+    prompt: int  # index of the config's, -1 where it had none
 
 
 def make(

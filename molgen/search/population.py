@@ -59,6 +59,11 @@ class Population:
             del self._candidates[_N_CANDIDATES:]
         return max(0.0, reward - to_beat)
 
+    def mean_of_best(self, n: int) -> float:
+        """Mean reward of the n best; 0 where there are none."""
+        best = [-one.rank[0] for one in self._candidates[:n]]
+        return sum(best) / len(best) if best else 0.0
+
     def members(self) -> list[str]:
         """The population, best first."""
         chosen: list[_Candidate] = []

@@ -18,6 +18,7 @@ from rdkit.Chem import rdMolDescriptors
 
 from property_models.features import fingerprint_counts
 from property_models.kernel import (
+    Fingerprint,
     KernelRecipe,
     TanimotoKernel,
     fit_kernel_parameters,
@@ -39,7 +40,8 @@ _PROPERTIES = rdMolDescriptors.Properties(
     ]
 )  # fmt: skip
 _ELEMENTS = (6, 7, 8, 9, 15, 16, 17, 35)  # and hydrogen: numbers of atoms
-_RECIPE = KernelRecipe(fingerprints=("ecfp", "fcfp", "atom_pairs"))
+_FINGERPRINTS: tuple[Fingerprint, ...] = ("ecfp", "fcfp", "atom_pairs")
+_RECIPE = KernelRecipe(fingerprints=("ecfp_shared", *_FINGERPRINTS))
 _GROWTH = 1.3  # the kernel's parameters are fitted anew when there is so much more data
 _MIN_SCORED = 8  # below, chance chooses
 
@@ -73,7 +75,7 @@ class Description:
 def describe(smiles: Sequence[str]) -> Description:
     """Compute what the surrogate sees."""
     mols = [Chem.MolFromSmiles(s) for s in smiles]
-    counts = {name: fingerprint_counts(name, mols) for name in _RECIPE.fingerprints}
+    counts = {name: fingerprint_counts(name, mols) for name in _FINGERPRINTS}
     rows = [[*_PROPERTIES.ComputeProperties(m), *_formula(m)] for m in mols]
     width = len(_PROPERTIES.GetPropertyNames()) + len(_ELEMENTS) + 1
     return Description(**counts, descriptors=np.array(rows, np.float32).reshape(-1, width))
@@ -124,7 +126,7 @@ class Surrogate:
     def choose(
         self, proposed: Description, n: int, *, optimism: float, random_share: float,
         max_similarity: float, rng: np.random.Generator, aimed: Array | None = None,
-    ) -> list[int]:  # fmt: skip
+    ) -> tuple[list[int], Array]:  # fmt: skip
         """Which proposals to score.
 
         Args:
@@ -138,11 +140,14 @@ class Surrogate:
                 rewards.
 
         Returns:
-            Indices of distinct proposals, the first chosen first.
+            Indices of distinct proposals, the first chosen first; and the promise of all
+            proposals: the mean and as many deviations as the optimism, all 0 as long as too few
+            are scored for a model.
         """
         n = min(n, len(proposed))
         if len(self) < _MIN_SCORED:
-            return [int(i) for i in rng.permutation(len(proposed))[:n]]
+            chance = [int(i) for i in rng.permutation(len(proposed))[:n]]
+            return chance, np.zeros(len(proposed))
         mean, deviation = self._model(aimed).score(proposed)
         counts = sparse(proposed.ecfp)
         free = np.ones(len(proposed), bool)
@@ -160,7 +165,7 @@ class Surrogate:
             chosen.append(best)
             free[best] = False
             apart &= tanimoto_to(counts.take(np.array([best])), counts)[0] <= max_similarity
-        return chosen
+        return chosen, mean + optimism * deviation
 
     def _model(self, aimed: Array | None) -> TanimotoKernel:
         everything = together(self._parts)

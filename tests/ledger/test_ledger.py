@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import random
@@ -16,11 +17,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molgen.errors import DataError
-from molgen.ledger import Ledger, NewMolecule, Score
+from molgen.ledger import Ledger, NewMolecule, Score, Spare
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 CAFFEINE = "Cn1c(=O)c2c(ncn2C)n(C)c1=O"
@@ -99,6 +101,23 @@ def test_a_batch_cut_short_and_proposed_again_gets_the_ids_of_an_undisturbed_one
         assert [(row.smiles, row.id) for row in each.pending()] == expected
     other.close()
     assert (tmp_path / "odd name?x=1%20.db").is_file()
+
+
+def test_a_round_opens_with_its_molecules_numbers_and_spares_or_not_at_all(
+    ledger: Ledger,
+) -> None:
+    first, second = Spare("CC", "edit", ("C",)), Spare("CCC", "sample, prompt 1", ())
+    assert ledger.spares() == []
+    ledger.open_round(0, [new(ASPIRIN)], {"n_proposed": 3}, [first, second])
+    assert ledger.spares() == [first, second]
+    with pytest.raises(sa.exc.SQLAlchemyError):
+        broken = dataclasses.replace(second, smiles=None)  # type: ignore[arg-type]
+        ledger.open_round(1, [new(CAFFEINE)], {"n_proposed": 4}, [broken])
+    assert ledger.spares() == [first, second]
+    assert [r.smiles for r in ledger.pending()] == [ASPIRIN]
+    assert list(ledger.rounds()["n_proposed"]) == [3]
+    ledger.open_round(1, [], {"n_proposed": 5}, [second])
+    assert ledger.spares() == [second]
 
 
 def test_known_finds_identities_and_constitutions_in_any_number(ledger: Ledger) -> None:
@@ -293,7 +312,7 @@ def test_the_tables_can_also_be_made_in_postgresql() -> None:
 
 WRITER = """
 import sys
-from molgen.ledger import Ledger, NewMolecule, Score
+from molgen.ledger import Ledger, NewMolecule, Score, Spare
 ledger = Ledger.open(sys.argv[1], create=True)
 for round in range(10_000):
     ledger.add(round, [NewMolecule(f"C{round}-{i}", "", "", "", "policy", (), "pending")

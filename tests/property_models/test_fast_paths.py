@@ -13,7 +13,7 @@ from property_models.datasets import Table
 from property_models.descriptors import DESCRIPTOR_NAMES, descriptor_row
 from property_models.features import Features, featurise
 from property_models.posterior import explained, largest, squared_distances
-from property_models.sparse_counts import add_tanimoto_among, sparse, tanimoto
+from property_models.sparse_counts import add_similarities_among, sparse, tanimoto
 from property_models.tree_scoring import BLOCK, blocks_of, read_lightgbm
 from property_models.trees import (
     BoostedTrees,
@@ -151,7 +151,7 @@ def test_common_and_rare_columns_add_up_to_the_same_similarity(features: Feature
 def test_similarities_among_a_few_rows_are_those_of_all(features: Features) -> None:
     rows = np.array([[7, 3, 11], [0, 1, 0]])
     found = np.zeros((2, 3, 3))
-    add_tanimoto_among(found, 1.0, sparse(features.atom_pairs), rows)
+    add_similarities_among(found, 1.0, sparse(features.atom_pairs), rows)
     for some, wanted_rows in zip(found, rows, strict=True):
         part = features.atom_pairs[wanted_rows]
         assert np.array_equal(some, tanimoto(part, part))

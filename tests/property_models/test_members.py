@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from rdkit import Chem
 
 from property_models.auxiliary import Auxiliary, join_tables
 from property_models.datasets import Table
@@ -23,13 +24,14 @@ from property_models.kernel import KernelRecipe, TanimotoKernel, fit_tanimoto_ke
 from property_models.marginal_likelihood import _block, _loss, _start
 from property_models.member_files import load_member, member_bytes, member_files, recipe_entry
 from property_models.network import Network, NetworkRecipe, fit_network
-from property_models.sparse_counts import sparse, tanimoto
+from property_models.sparse_counts import SHARED_UNIT, sparse, tanimoto
 from property_models.transforms import Transform, forward, inverse
 from property_models.trees import ForestRecipe, TreesRecipe, fit_boosted_trees
 
 SMALL = NetworkRecipe(n_layers=2, n_channels=32, n_epochs=80, dropout=0.0, batch_size=12)
 TINY = NetworkRecipe(n_layers=1, n_channels=8, n_epochs=2)
 ONE_KERNEL = KernelRecipe(("ecfp",), descriptors=False)
+ONE_SHARED = KernelRecipe(("ecfp_shared",), descriptors=False)
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +92,51 @@ def test_with_all_compounds_near_the_posterior_deviation_is_exact(
     assert np.allclose(model.score(test)[1] ** 2, exact)
 
 
+def test_shared_counts_are_the_sum_of_the_smaller_ones(
+    features: Features, logp_table: Table
+) -> None:
+    model = fit_tanimoto_kernel(features, logp_table.values, recipe=ONE_SHARED)
+    smaller = np.minimum(features.ecfp[:, None, :], features.ecfp).sum(axis=2)
+    assert np.allclose(model.kernel(features), smaller / SHARED_UNIT)
+
+
+def test_the_deviation_of_shared_counts_knows_that_a_kernel_of_equals_is_not_one(
+    features: Features, logp_table: Table
+) -> None:
+    recipe = KernelRecipe(("ecfp_shared", "ecfp"), descriptors=False)
+    train, test = first(features, 16), features.take(np.arange(16, len(features)))
+    model = fit_tanimoto_kernel(train, logp_table.values[:16], recipe=recipe)
+    cross = model.kernel(test)
+    parts = dict(zip(model.fingerprints, model.shares, strict=True))
+    own = parts.get("ecfp", 0.0) + parts["ecfp_shared"] * test.ecfp.sum(axis=1) / SHARED_UNIT
+    assert own.std() > 0.01
+    noisy = model.kernel(train) + model.noise_ratio * np.eye(16)
+    exact = model.variance * (own - np.sum(cross * np.linalg.solve(noisy, cross.T).T, axis=1))
+    assert np.allclose(model.score(test)[1] ** 2, exact)
+
+
+def test_with_shared_counts_what_helped_here_is_expected_to_help_there() -> None:
+    worth = {"C": 0.0, "O": 0.0, "N": 0.1, "S": 0.1, "F": 1.0, "Cl": 1.0, "Br": 0.9}
+    pairs = [(a, b) for a in worth for b in worth if a <= b]
+    values = np.array([worth[a] + worth[b] for a, b in pairs])
+    chains = featurise([Chem.MolFromSmiles(f"{a}CCCCCC{b}") for a, b in pairs])
+    known, new = np.flatnonzero(values < 1.5), np.flatnonzero(values >= 1.5)
+    tanimotos, shared = (
+        fit_tanimoto_kernel(chains.take(known), values[known], recipe=recipe).predict(
+            chains.take(new)
+        )
+        for recipe in (ONE_KERNEL, ONE_SHARED)
+    )
+    assert (shared > values[known].max()).all()
+    errors = [np.abs(found - values[new]).mean() for found in (tanimotos, shared)]
+    assert errors[1] < 0.8 * errors[0]
+
+
 def test_the_likelihoods_gradient_is_its_slope(features: Features, logp_table: Table) -> None:
     counts = (sparse(features.ecfp), sparse(features.torsions))
     x = np.clip(features.descriptors[:, :20].astype(float) / 50, -5, 5)
     values = (logp_table.values - logp_table.values.mean()) / logp_table.values.std()
-    block = _block(counts, x, values, np.arange(0, len(values), 2))
+    block = _block(counts, [False, True], x, values, np.arange(0, len(values), 2))
     theta = _start(2, [block])[0] + 0.1
     slope = _loss(theta, [block])[1]
     for i, step in enumerate(np.eye(len(theta)) * 1e-5):

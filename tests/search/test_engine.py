@@ -19,8 +19,9 @@ from molgen.ledger import LedgerRow
 from molgen.search.bandit import Bandit
 from molgen.search.engine import Search
 from molgen.search.library import Library
-from molgen.search.moves import Order
+from molgen.search.moves import Made, Order
 from molgen.search.population import Population, draw_parents
+from molgen.search.restarts import Restarts
 from molgen.search.surrogate import Surrogate, describe
 
 ALKYL = [f"{'C' * n}c1ccccc1" for n in range(1, 9)]
@@ -100,6 +101,74 @@ def test_better_parents_are_drawn_oftener() -> None:
     assert min(counts) > 50
 
 
+def drawn(smiles: list[str]) -> list[Made]:
+    return [Made(s, "edit", (), -1) for s in smiles]
+
+
+# --------------------------------------------------------------------------------------- restarts
+
+ACIDS = [f"{'C' * n}C(=O)O" for n in range(1, 41)]
+
+
+def restarts(patience: int | None) -> Restarts:
+    return Restarts(lambda: Population(20, 1.0, 100), patience)
+
+
+def add(to: Restarts, smiles: list[str], rewards: list[float]) -> list[float]:
+    rows = [row(i, s, r) for i, (s, r) in enumerate(zip(smiles, rewards, strict=True))]
+    return to.add(rows, describe(smiles))
+
+
+def test_without_gain_the_search_begins_anew_away_from_the_best() -> None:
+    search = restarts(patience=30)
+    add(search, ALKYL, [0.5] * 8)
+    assert not search.left_behind(describe(ALKYL)).any()
+    add(search, ACIDS[:29], [0.1] * 29)
+    assert ALKYL[0] in search.population.members()
+    add(search, ACIDS[29:30], [0.1])
+    assert search.population.members() == []
+    assert search.left_behind(describe(ALKYL)).all()
+    aniline = "Nc1ccc(S(N)(=O)=O)cc1"
+    assert not search.left_behind(describe([aniline])).any()
+    assert add(search, ["CCCCCCCCCc1ccccc1", aniline], [0.9, 0.3]) == [0.0, 0.3]
+    assert search.population.members() == [aniline]
+
+
+def test_a_new_beginning_without_gain_ends_in_everything_that_was_scored() -> None:
+    search = restarts(patience=10)
+    add(search, ALKYL, [0.5] * 8)
+    add(search, ACIDS[:10], [0.1] * 10)
+    fresh = ["Nc1ccc(S(N)(=O)=O)cc1", "N#CC1CCOC1"]
+    add(search, fresh, [0.3, 0.4])
+    assert set(search.population.members()) == set(fresh)
+    add(search, ["CS(=O)(=O)N", "FC(F)F"] * 5, [0.1] * 10)
+    assert {*ALKYL, *fresh} <= set(search.population.members())
+
+
+def test_as_long_as_there_is_gain_nothing_changes() -> None:
+    search = restarts(patience=3)
+    for i, smiles in enumerate(ALKYL):
+        add(search, [smiles] * 3, [0.1 * 1.05**i] * 3)
+        assert smiles in search.population.members()
+
+
+def test_without_patience_there_is_no_new_beginning() -> None:
+    search = restarts(patience=None)
+    for _ in range(50):
+        add(search, ALKYL, [0.5] * 8)
+    assert search.population.members()
+
+
+def test_after_a_new_beginning_no_call_goes_to_what_was_left_behind() -> None:
+    search = Search(config(search={"restart_after": 10}))
+    for _ in range(3):
+        search.learn([row(i, s, 0.5) for i, s in enumerate(ALKYL)], {"sample": 10})
+    assert {o.arm for shard in search.orders(3) for o in shard} == {"sample"}
+    proposed = ["CCCCCCCCCc1ccccc1", "Nc1ccc(S(N)(=O)=O)cc1", "CCCCCCCCCCc1ccccc1", "N#CC1CCOC1"]
+    assert set(search.choose(3, drawn(proposed), describe(proposed), 4)) == {1, 3}
+    assert set(search.choose(3, drawn(proposed[:1]), describe(proposed[:1]), 4)) == {0}
+
+
 # ----------------------------------------------------------------------------------------- bandit
 
 
@@ -152,7 +221,8 @@ def taught(smiles: list[str]) -> Surrogate:
 def chosen_of(surrogate: Surrogate, proposed: list[str], n: int, **changes: float) -> list[str]:
     options = {"optimism": 0.0, "random_share": 0.0, "max_similarity": 1.0} | changes
     rng = np.random.default_rng(3)
-    return [proposed[i] for i in surrogate.choose(describe(proposed), n, rng=rng, **options)]
+    chosen, _ = surrogate.choose(describe(proposed), n, rng=rng, **options)
+    return [proposed[i] for i in chosen]
 
 
 def test_the_surrogate_chooses_what_is_better_than_the_rest() -> None:
@@ -225,6 +295,47 @@ def test_moves_and_surrogate_can_be_left_out() -> None:
     orders = [o for shard in search.orders(1) for o in shard]
     assert {o.arm for o in orders} == {"edit", "edit_twice"}
     assert sum(len(o.parents) for o in orders) == 10
+
+
+def test_what_was_not_chosen_is_spared_for_the_next_round_the_best_first() -> None:
+    search = Search(config(search={"n_spares": 6, "random_share": 0.0}))
+    known, proposed = READABLE[:40], READABLE[40:]
+    search.learn([row(i, s, logp(s)) for i, s in enumerate(known)], {"sample": 10})
+    best = search.choose(1, drawn(proposed), describe(proposed), 3)
+    spared = [m.smiles for m in search.spares.made]
+    assert len(spared) == 6 and set(spared) <= set(proposed)
+    assert proposed[best[0]] in spared
+    others = [logp(s) for s in proposed if s not in spared]
+    assert np.mean([logp(s) for s in spared]) > np.mean(others)
+
+
+def test_about_half_of_the_parents_are_spares() -> None:
+    search = Search(config(search={"moves": ["edit"], "proposals_per_call": 40}))
+    known, proposed = READABLE[:40], READABLE[40:]
+    search.learn([row(i, s, logp(s)) for i, s in enumerate(known)], {"edit": 10})
+    search.choose(1, drawn(proposed), describe(proposed), 3)
+    parents = [p for shard in search.orders(2) for o in shard for (p,) in o.parents]
+    assert set(parents) <= {*known, *proposed}
+    assert 0.3 < sum(p in proposed for p in parents) / len(parents) < 0.7
+
+
+def test_without_spares_only_what_was_scored_has_children() -> None:
+    search = Search(config(search={"n_spares": 0}))
+    search.learn([row(i, s, 0.5) for i, s in enumerate(READABLE[:40])], {"sample": 10})
+    search.choose(1, drawn(READABLE[40:]), describe(READABLE[40:]), 3)
+    parents = {p for shard in search.orders(2) for o in shard for ps in o.parents for p in ps}
+    assert parents <= set(READABLE[:40])
+
+
+def test_restored_spares_are_what_they_were() -> None:
+    search, other = Search(config()), Search(config())
+    for one in (search, other):
+        one.learn([row(i, s, logp(s)) for i, s in enumerate(READABLE[:40])], {"sample": 10})
+    search.choose(1, drawn(READABLE[40:]), describe(READABLE[40:]), 3)
+    other.restore_spares(search.spares.made)
+    assert other.orders(2) == search.orders(2)
+    assert search.spares.described is not None and other.spares.described is not None
+    assert np.array_equal(search.spares.described.ecfp, other.spares.described.ecfp)
 
 
 def test_a_library_is_one_more_move(tmp_path: Path) -> None:
