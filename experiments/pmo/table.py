@@ -3,9 +3,10 @@
     .venv/bin/python -m experiments.pmo.table [--methods NAME ...] [--budget N] [--out FILE.md]
 
 Reads curves/METHOD/TASK_SEED.json (see curve.py) of one budget, runs nothing. Published areas are
-over 10,000 calls and stand only beside runs of that budget. A sum is over the tasks that all shown
-methods have run, with the published sum over the same tasks; the second sum leaves out the six
-tasks that were looked at while the search was designed.
+over 10,000 calls and stand only beside areas over as many; those of a run with a smaller budget
+are held flat from its end, PMO's rule for a run that stops early. A sum is over the tasks that
+all shown methods have run, with the published sum over the same tasks; the second sum leaves out
+the six tasks that were looked at while the search was designed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
+
+import numpy as np
 
 from experiments.pmo.curve import BUDGET, CURVES, EARLY
 from experiments.pmo.published import AUC_TOP10, METHODS
@@ -69,17 +72,23 @@ def early_auc_top10(curve: Curve) -> float:
     return float(curve["auc_early"]["top10"])
 
 
+def held_flat_auc_top10(curve: Curve) -> float:
+    """Over PMO's 10,000 calls, of a run that ended before: held flat after its last call."""
+    calls, means = [0, *curve["calls"], BUDGET], [0.0, *curve["top10"], curve["top10"][-1]]
+    return float(np.trapezoid(means, calls) / BUDGET)
+
+
 def believable_auc_top10(curve: Curve) -> float:
     return float(curve["believable"]["auc"]["top10"])
 
 
-def show_areas(runs: Runs, budget: int) -> None:
+def show_areas(runs: Runs, budget: int, value: Value = auc_top10) -> None:
     """AUC of the top 10, ours beside the published ones, their sums and the tasks won."""
     published = budget == BUDGET
     header = ["task", *(f"{m} (seeds)" for m in runs), *(METHODS if published else ())]
     rows: list[list[Any]] = []
     for task in _all_tasks(runs):
-        ours = [_with_seeds(tasks.get(task, [])) for tasks in runs.values()]
+        ours = [_with_seeds(tasks.get(task, []), value) for tasks in runs.values()]
         theirs = AUC_TOP10.get(task, (math.nan,) * len(METHODS)) if published else ()
         rows.append([task, *ours, *theirs])
     common = [t for t in AUC_TOP10 if all(t in tasks for tasks in runs.values())]
@@ -90,7 +99,7 @@ def show_areas(runs: Runs, budget: int) -> None:
     ):
         if not tasks:
             continue
-        sums = [sum(mean_of(run[task], auc_top10) for task in tasks) for run in runs.values()]
+        sums = [sum(mean_of(run[task], value) for task in tasks) for run in runs.values()]
         known = [sum(AUC_TOP10[task][i] for task in tasks) for i in range(len(METHODS))]
         rows.append([f"**{name}**", *map(_three, sums), *(known if published else ())])
     print(f"\nAUC of the top 10 over {budget:,} calls\n")
@@ -98,7 +107,7 @@ def show_areas(runs: Runs, budget: int) -> None:
     if published:
         for method, run in runs.items():
             listed = [t for t in run if t in AUC_TOP10]
-            won = [t for t in listed if mean_of(run[t], auc_top10) > AUC_TOP10[t][-1]]
+            won = [t for t in listed if mean_of(run[t], value) > AUC_TOP10[t][-1]]
             print(f"\n{method}: above the best known on {len(won)} of {len(listed)} tasks")
 
 
@@ -167,11 +176,11 @@ def _all_tasks(runs: Runs) -> list[str]:
     return [t for t in AUC_TOP10 if t in found] + sorted(found - set(AUC_TOP10))
 
 
-def _with_seeds(curves: Sequence[Curve]) -> str:
+def _with_seeds(curves: Sequence[Curve], value: Value) -> str:
     """Mean, spread over seeds where there are two or more, and their number."""
     if not curves:
         return "-"
-    values = [auc_top10(curve) for curve in curves]
+    values = [value(curve) for curve in curves]
     spread = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
     return f"{fmean(values):.3f}{spread} ({len(values)})"
 
@@ -193,6 +202,9 @@ def main() -> None:
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         show_areas(runs, arguments.budget)
+        if arguments.budget < BUDGET:
+            print(f"\nThe same runs as if stopped after {arguments.budget:,} calls for good:")
+            show_areas(runs, BUDGET, held_flat_auc_top10)
         show_early(read_curves(arguments.curves, None, arguments.methods))
         show_quality(runs)
     print(text.getvalue())

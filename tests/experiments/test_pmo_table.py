@@ -80,6 +80,19 @@ def test_published_areas_do_not_stand_beside_a_smaller_budget(
     assert len(cells(text, "median2")) == 2
 
 
+def test_a_run_that_ended_early_is_held_flat_to_the_published_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, budget in (("short", 1_500), ("whole", 10_000)):
+        put_curve(tmp_path / folder, "engine", "qed", 0, budget=budget, top=0.5)
+    short = table.read_curves(tmp_path / "short", 1_500)
+    (whole,) = table.read_curves(tmp_path / "whole", 10_000)["engine"]["qed"]
+    held = table.held_flat_auc_top10(short["engine"]["qed"][0])
+    assert held == pytest.approx(table.auc_top10(whole))
+    table.show_areas(short, 10_000, table.held_flat_auc_top10)
+    assert cells(capsys.readouterr().out, "qed")[1] == f"{held:.3f} (1)"
+
+
 def test_the_first_thousand_calls_are_compared_with_the_peer(
     curves: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
