@@ -171,13 +171,14 @@ class Surrogate:
         everything = together(self._parts)
         self._parts = [everything]
         rewards = np.array(self._rewards)
-        rows = self._training_rows(len(rewards))
+        rows = self.training_rows(len(rewards))
         return fit_tanimoto_kernel(
             everything.take(rows), (rewards if aimed is None else aimed)[rows], recipe=_RECIPE,
             parameters=self._fitted_parameters(everything, rewards),
         )  # fmt: skip
 
-    def _training_rows(self, n: int) -> NDArray[np.int64]:
+    def training_rows(self, n: int) -> NDArray[np.int64]:
+        """Which of the first n scored molecules the model is fitted on, ascending."""
         if n <= self._max:
             return np.arange(n)
         best = np.argsort(-np.array(self._rewards[:n]), kind="stable")[: self._max // 2]
@@ -192,7 +193,7 @@ class Surrogate:
         n = int(_GROWTH ** int(np.log(len(rewards)) / np.log(_GROWTH) + 1e-9))
         n = max(min(n, len(rewards)), _MIN_SCORED)
         if self._parameters is None or self._parameters[0] != n:
-            rows = self._training_rows(n)
+            rows = self.training_rows(n)
             self._parameters = (
                 n,
                 fit_kernel_parameters(everything.take(rows), rewards[rows], recipe=_RECIPE, seed=n),

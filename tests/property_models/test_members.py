@@ -21,7 +21,7 @@ from property_models.errors import DataError
 from property_models.features import Features, featurise
 from property_models.graphs import Batch, molecule_graph
 from property_models.kernel import KernelRecipe, TanimotoKernel, fit_tanimoto_kernel
-from property_models.marginal_likelihood import _block, _loss, _start
+from property_models.marginal_likelihood import _block, _loss, _parameters, _start
 from property_models.member_files import load_member, member_bytes, member_files, recipe_entry
 from property_models.network import Network, NetworkRecipe, fit_network
 from property_models.sparse_counts import SHARED_UNIT, sparse, tanimoto
@@ -142,6 +142,18 @@ def test_the_likelihoods_gradient_is_its_slope(features: Features, logp_table: T
     for i, step in enumerate(np.eye(len(theta)) * 1e-5):
         numeric = (_loss(theta + step, [block])[0] - _loss(theta - step, [block])[0]) / 2e-5
         assert slope[i] == pytest.approx(numeric, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize(("part", "noise", "is_kept"), [(0.03, 1e-3, True), (5e-3, 0.1, False)])
+def test_a_part_is_left_out_for_explaining_nothing_not_for_being_smaller_than_another(
+    part: float, noise: float, is_kept: bool
+) -> None:
+    # One kernel, noise, descriptors: a Gaussian of great length has a variance above the values'.
+    theta = np.log([part, noise, 13.0, 40.0])
+    found = _parameters(theta, 1, with_descriptors=True)
+    assert (found.shares[0] > 0) == is_kept
+    assert found.shares.sum() + found.descriptor_share == pytest.approx(1.0)
+    assert found.noise_ratio == pytest.approx(noise / found.variance)
 
 
 def test_the_kernel_takes_the_noise_that_the_data_have(
