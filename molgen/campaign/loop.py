@@ -78,12 +78,9 @@ def run_campaign(c: Campaign, on_round: Callable[[int, dict[str, float]], None])
     noted = c.ledger.rounds()
     for number in range(c.next_round):
         c.search.learn(c.ledger.round_rows(number), _proposed_by_arm(_noted_in(noted, number)))
-    c.search.restore_spares(
-        [
-            Made(s.smiles, arm_of(s.origin), s.parents, prompt_of(s.origin))
-            for s in c.ledger.spares()
-        ]
-    )
+    c.search.spares = [
+        Made(s.smiles, arm_of(s.origin), s.parents, prompt_of(s.origin)) for s in c.ledger.spares()
+    ]
     under_way: deque[_Round] = deque()
     number, barren = c.next_round, 0
     while True:
@@ -141,7 +138,7 @@ def _open_round(c: Campaign, number: int) -> _Round:
     # A round that gave nothing new is noted as such; it must not be drawn again on resume.
     if not rows and statistics.get("n_new") != 0:
         made = propose(
-            c.executor, c.search, c.ledger, number, seed=c.config.seed, version=c.policy.version,
+            c.executor, c.search, c.ledger, number, c.config, version=c.policy.version,
             weights=c.weights if c.policy.version else None,
         )  # fmt: skip
         proposed = time.perf_counter()
@@ -149,9 +146,7 @@ def _open_round(c: Campaign, number: int) -> _Round:
         statistics = made.statistics | proposal_statistics(molecules)
         statistics["seconds_propose"] = proposed - began
         statistics["seconds_choose"] = time.perf_counter() - proposed
-        spares = [
-            Spare(m.smiles, origin_of(m.arm, m.prompt), m.parents) for m in c.search.spares.made
-        ]
+        spares = [Spare(m.smiles, origin_of(m.arm, m.prompt), m.parents) for m in c.search.spares]
         c.ledger.open_round(number, molecules, statistics, spares)
         rows = c.ledger.round_rows(number)
     pending = [row for row in rows if row.status == "pending"]

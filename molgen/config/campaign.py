@@ -62,6 +62,12 @@ class SearchConfig(Section):
         20, ge=1, description="with the surrogate: proposals for each molecule that is scored"
     )
     max_compounds: int = Field(1500, ge=16, description="that the surrogate is fitted on")
+    n_generations: int = Field(
+        8, ge=0,
+        description="before a round is chosen, the most promising proposals have children, and "
+        "these have children: so often, by the moves edit and cross",
+    )  # fmt: skip
+    generation_size: int = Field(60, ge=1, description="children in each generation")
     n_spares: int = Field(
         200, ge=0,
         description="promising proposals that no call was left for: they compete again in the next "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,29 +18,15 @@ from molgen.objectives.tradeoffs import Tradeoffs
 from molgen.search.bandit import Bandit
 from molgen.search.library import Library
 from molgen.search.moves import ARMS, N_PARENTS, Made, Order
+from molgen.search.pool import Pool
 from molgen.search.population import Population, draw_parents
 from molgen.search.restarts import Restarts
-from molgen.search.surrogate import Description, Surrogate, describe
+from molgen.search.surrogate import MIN_SCORED, Description, Surrogate, describe
 
 _FEWEST_PARENTS = 5  # before there are so many, everything is drawn afresh
-_N_SPARE_PARENTS = 50  # the best spares, from which
-_SPARE_SHARE = 0.5  # of the parents are drawn
-
-
-@dataclass
-class Spares:
-    """Promising proposals that were not chosen, the best first.
-
-    They compete again in the next round, and its parents are in part drawn from them: so a
-    molecule several moves away from all that was scored can be reached without a call on the way.
-
-    Attributes:
-        made: the proposals.
-        described: what the surrogate sees of them; None where there are none.
-    """
-
-    made: list[Made] = field(default_factory=list)
-    described: Description | None = None
+_N_IMAGINED = 50  # best proposals that serve as parents, though no one knows their reward:
+_IMAGINED_SHARE = 0.5  # of this share of a round's proposals, and of all that are bred from it
+_BRED_BY = ("edit", "edit_twice", "cross")  # without the network, so they are cheap
 
 
 class Search:
@@ -62,13 +47,14 @@ class Search:
         self._bandit = Bandit(arms, adapts=s.adapt_moves)
         self._surrogate = Surrogate(config.seed, s.max_compounds) if s.surrogate else None
         self._scored: list[LedgerRow] = []
-        self.spares = Spares()
+        self.spares: list[Made] = []  # promising proposals of the latest round
+        self._described_spares: Description | None = None
         self.tradeoffs = Tradeoffs(config.objective) if s.pareto else None
 
     @property
     def ranks(self) -> bool:
         """Whether more is proposed than scored."""
-        return self._surrogate is not None and len(self._surrogate) > 0
+        return self._surrogate is not None and len(self._surrogate) >= MIN_SCORED
 
     def orders(self, number: int) -> list[list[Order]]:
         """A round's proposals in shards of the config's size.
@@ -132,39 +118,64 @@ class Search:
 
     def _draw(self, members: Sequence[str], n: int, rng: np.random.Generator) -> list[str]:
         drawn = draw_parents(members, n, rng)
-        if not self.spares.made:
+        if not self.spares:
             return drawn
-        spares = [m.smiles for m in self.spares.made[:_N_SPARE_PARENTS]]
-        others = draw_parents(spares, n, rng)
-        is_spare = rng.random(n) < _SPARE_SHARE
-        return [o if s else d for d, o, s in zip(drawn, others, is_spare, strict=True)]
+        imagined = draw_parents([m.smiles for m in self.spares[:_N_IMAGINED]], n, rng)
+        is_imagined = rng.random(n) < _IMAGINED_SHARE
+        return [i if is_i else d for d, i, is_i in zip(drawn, imagined, is_imagined, strict=True)]
 
-    def choose(
-        self, number: int, made: Sequence[Made], described: Description, n: int
-    ) -> list[int]:
-        """Indices of the proposals that are worth an oracle call, the first first; at most n.
+    def judge(self, number: int, made: Sequence[Made], described: Description) -> Pool:
+        """What of the proposals may be chosen, as the surrogate judges it.
 
-        The best of all of them become the spares of the next round, which passes over those that
-        entered the ledger meanwhile.
+        Without what a restart keeps away from, where anything else is there.
         """
         assert self._surrogate is not None, "asked only where it ranks"
-        s = self._config.search
         kept = np.flatnonzero(~self._restarts.left_behind(described))
-        if not len(kept):  # better something known than nothing at all
+        if not len(kept):
             kept = np.arange(len(made))
-        chosen, promise = self._surrogate.choose(
-            described.take(kept), n, optimism=s.optimism, random_share=s.random_share,
-            max_similarity=s.max_batch_similarity, rng=self._rng(number, 11),
-            aimed=self._aimed(number),
-        )  # fmt: skip
-        best = kept[np.argsort(-promise, kind="stable")[: s.n_spares]]
-        self.spares = Spares([made[i] for i in best], described.take(best) if len(best) else None)
-        return [int(i) for i in kept[chosen]]
+        described = described.take(kept)
+        mean, deviation = self._surrogate.judge(described, self._aimed(number))
+        return Pool([made[int(i)] for i in kept], described, mean, deviation)
 
-    def restore_spares(self, made: Sequence[Made]) -> None:
-        """Those of the latest round, of a run that is taken up again."""
-        described = describe([m.smiles for m in made]) if made else None
-        self.spares = Spares(list(made), described)
+    def breeding_orders(self, number: int, generation: int, pool: Pool) -> list[list[Order]]:
+        """A generation of children of the most promising proposals, by moves that are cheap.
+
+        None where the config has no such moves. So a molecule several moves away from all that
+        was scored is reached without a call on the way.
+        """
+        s = self._config.search
+        arms = {arm: share for arm, share in self._bandit.shares().items() if arm in _BRED_BY}
+        if not arms or not len(pool):
+            return []
+        rng = self._rng(number, 10, generation)
+        parents = [m.smiles for m in pool.best(_N_IMAGINED, s.optimism).made]
+        orders = []
+        for arm, n in Counter(_apportioned(arms, s.generation_size, rng)).items():
+            k = N_PARENTS.get(arm, 1)
+            drawn = draw_parents(parents, k * n, rng)
+            orders.append(Order(arm, tuple(tuple(drawn[k * i : k * (i + 1)]) for i in range(n))))
+        return [orders]
+
+    def keep_spares(self, pool: Pool) -> None:
+        """Remember the best of a round for the next; what is scored meanwhile drops out there."""
+        s = self._config.search
+        best = pool.best(s.n_spares, s.optimism)
+        self.spares, self._described_spares = list(best.made), best.described
+
+    def described_spares(self) -> Description:
+        """What the surrogate sees of the spares."""
+        # After a resume they come from the ledger, as SMILES.
+        if self._described_spares is None:
+            self._described_spares = describe([m.smiles for m in self.spares])
+        return self._described_spares
+
+    def choose(self, number: int, pool: Pool, n: int) -> list[int]:
+        """Indices of the proposals that are worth an oracle call, the first first; at most n."""
+        s = self._config.search
+        return pool.choose(
+            n, optimism=s.optimism, random_share=s.random_share,
+            max_similarity=s.max_batch_similarity, rng=self._rng(number, 11),
+        )  # fmt: skip
 
     def learn(self, rows: Sequence[LedgerRow], proposed: Mapping[str, float]) -> None:
         """Take note of a finished round.
@@ -194,9 +205,9 @@ class Search:
         before = np.sort(aimed[:-n])[::-1][: self._config.search.population_size]
         return np.maximum(0.0, aimed[-n:] - before[-1]).tolist() if len(before) else [0.0] * n
 
-    def _rng(self, number: int, purpose: int) -> np.random.Generator:
+    def _rng(self, number: int, purpose: int, generation: int = 0) -> np.random.Generator:
         # Zeros at the end of a seed are ignored: the place tells it from a shard's seed.
-        return np.random.default_rng([self._seed, number, 0, 0, purpose])
+        return np.random.default_rng([self._seed, number, 0, generation, purpose])
 
 
 def origin_of(arm: str, prompt: int) -> str:

@@ -1,9 +1,7 @@
 """The surrogate: a Gaussian process on what was scored, which says what is worth an oracle call.
 
-Tanimoto kernels on counts of ECFP4, FCFP4 and atom pairs and a Gaussian kernel on descriptors
-(`property_models.kernel`). A batch is chosen slot by slot, each with an optimism of its own
-(upper confidence bound, Auer 2002, https://jmlr.org/papers/v3/auer02a.html), and without two
-molecules that are nearly the same.
+Kernels on counts of ECFP4, FCFP4 and atom pairs and a Gaussian kernel on descriptors
+(`property_models.kernel`).
 """
 
 from __future__ import annotations
@@ -25,7 +23,6 @@ from property_models.kernel import (
     fit_tanimoto_kernel,
 )
 from property_models.marginal_likelihood import Parameters
-from property_models.sparse_counts import sparse, tanimoto_to
 
 Array = NDArray[np.float64]
 
@@ -43,7 +40,7 @@ _ELEMENTS = (6, 7, 8, 9, 15, 16, 17, 35)  # and hydrogen: numbers of atoms
 _FINGERPRINTS: tuple[Fingerprint, ...] = ("ecfp", "fcfp", "atom_pairs")
 _RECIPE = KernelRecipe(fingerprints=("ecfp_shared", *_FINGERPRINTS))
 _GROWTH = 1.3  # the kernel's parameters are fitted anew when there is so much more data
-_MIN_SCORED = 8  # below, chance chooses
+MIN_SCORED = 8  # below, there is no model
 
 
 @dataclass(frozen=True)
@@ -114,6 +111,7 @@ class Surrogate:
         self._parts: list[Description] = []
         self._rewards: list[float] = []
         self._parameters: tuple[int, Parameters] | None = None
+        self._model: tuple[tuple[int, bytes | None], TanimotoKernel] | None = None
 
     def __len__(self) -> int:
         return len(self._rewards)
@@ -123,51 +121,21 @@ class Surrogate:
         self._parts.append(description)
         self._rewards += rewards
 
-    def choose(
-        self, proposed: Description, n: int, *, optimism: float, random_share: float,
-        max_similarity: float, rng: np.random.Generator, aimed: Array | None = None,
-    ) -> tuple[list[int], Array]:  # fmt: skip
-        """Which proposals to score.
+    def judge(self, described: Description, aimed: Array | None = None) -> tuple[Array, Array]:
+        """Expected reward and its posterior deviation, shape (n,) each.
 
         Args:
-            proposed: all of them.
-            n: how many to choose at most.
-            optimism: mean over the slots of how many posterior deviations count for a molecule.
-            random_share: share of the slots that chance fills.
-            max_similarity: of two chosen ones (Tanimoto on ECFP4 counts), while there are others.
-            rng: decides what is left to chance.
-            aimed: how good what was scored is for this choice, shape (len(self),); None: the
+            described: n molecules.
+            aimed: how good what was scored is for this purpose, shape (len(self),); None: the
                 rewards.
-
-        Returns:
-            Indices of distinct proposals, the first chosen first; and the promise of all
-            proposals: the mean and as many deviations as the optimism, all 0 as long as too few
-            are scored for a model.
         """
-        n = min(n, len(proposed))
-        if len(self) < _MIN_SCORED:
-            chance = [int(i) for i in rng.permutation(len(proposed))[:n]]
-            return chance, np.zeros(len(proposed))
-        mean, deviation = self._model(aimed).score(proposed)
-        counts = sparse(proposed.ecfp)
-        free = np.ones(len(proposed), bool)
-        apart = np.ones(len(proposed), bool)
-        chosen: list[int] = []
-        slots = rng.exponential(optimism, size=n)
-        slots[rng.random(n) < random_share] = np.inf
-        for slot in slots:
-            allowed = free & apart if (free & apart).any() else free
-            if np.isinf(slot):
-                best = int(rng.choice(np.flatnonzero(allowed)))
-            else:
-                value = np.where(allowed, mean + slot * deviation, -np.inf)
-                best = int(np.argmax(value))
-            chosen.append(best)
-            free[best] = False
-            apart &= tanimoto_to(counts.take(np.array([best])), counts)[0] <= max_similarity
-        return chosen, mean + optimism * deviation
+        assert len(self) >= MIN_SCORED, "asked only where enough is known"
+        key = (len(self), None if aimed is None else aimed.tobytes())
+        if self._model is None or self._model[0] != key:
+            self._model = (key, self._fitted(aimed))
+        return self._model[1].score(described)
 
-    def _model(self, aimed: Array | None) -> TanimotoKernel:
+    def _fitted(self, aimed: Array | None) -> TanimotoKernel:
         everything = together(self._parts)
         self._parts = [everything]
         rewards = np.array(self._rewards)
@@ -191,7 +159,7 @@ class Surrogate:
     def _fitted_parameters(self, everything: Description, rewards: Array) -> Parameters:
         """Of the first so many molecules, the number being a power of the growth."""
         n = int(_GROWTH ** int(np.log(len(rewards)) / np.log(_GROWTH) + 1e-9))
-        n = max(min(n, len(rewards)), _MIN_SCORED)
+        n = max(min(n, len(rewards)), MIN_SCORED)
         if self._parameters is None or self._parameters[0] != n:
             rows = self.training_rows(n)
             self._parameters = (

@@ -20,9 +20,10 @@ from molgen.search.bandit import Bandit
 from molgen.search.engine import Search
 from molgen.search.library import Library
 from molgen.search.moves import Made, Order
+from molgen.search.pool import Pool
 from molgen.search.population import Population, draw_parents
 from molgen.search.restarts import Restarts
-from molgen.search.surrogate import Surrogate, describe
+from molgen.search.surrogate import MIN_SCORED, Surrogate, describe
 
 ALKYL = [f"{'C' * n}c1ccccc1" for n in range(1, 9)]
 MIXED = [
@@ -165,8 +166,8 @@ def test_after_a_new_beginning_no_call_goes_to_what_was_left_behind() -> None:
         search.learn([row(i, s, 0.5) for i, s in enumerate(ALKYL)], {"sample": 10})
     assert {o.arm for shard in search.orders(3) for o in shard} == {"sample"}
     proposed = ["CCCCCCCCCc1ccccc1", "Nc1ccc(S(N)(=O)=O)cc1", "CCCCCCCCCCc1ccccc1", "N#CC1CCOC1"]
-    assert set(search.choose(3, drawn(proposed), describe(proposed), 4)) == {1, 3}
-    assert set(search.choose(3, drawn(proposed[:1]), describe(proposed[:1]), 4)) == {0}
+    assert [m.smiles for m in judged(search, 3, proposed).made] == proposed[1::2]
+    assert len(judged(search, 3, proposed[:1])) == 1  # better something known than nothing
 
 
 # ----------------------------------------------------------------------------------------- bandit
@@ -218,10 +219,14 @@ def taught(smiles: list[str]) -> Surrogate:
     return surrogate
 
 
+def pool_of(surrogate: Surrogate, proposed: list[str]) -> Pool:
+    described = describe(proposed)
+    return Pool(drawn(proposed), described, *surrogate.judge(described))
+
+
 def chosen_of(surrogate: Surrogate, proposed: list[str], n: int, **changes: float) -> list[str]:
     options = {"optimism": 0.0, "random_share": 0.0, "max_similarity": 1.0} | changes
-    rng = np.random.default_rng(3)
-    chosen, _ = surrogate.choose(describe(proposed), n, rng=rng, **options)
+    chosen = pool_of(surrogate, proposed).choose(n, rng=np.random.default_rng(3), **options)
     return [proposed[i] for i in chosen]
 
 
@@ -245,9 +250,25 @@ def test_a_batch_is_not_one_molecule_eight_times() -> None:
     assert len(set(batch) & set(ALKYL)) <= 2
 
 
-def test_before_anything_is_known_chance_chooses() -> None:
-    surrogate = Surrogate(seed=1, max_compounds=30)
-    assert set(chosen_of(surrogate, ALKYL, 3)) <= set(ALKYL)
+def test_before_enough_is_known_nothing_is_ranked() -> None:
+    search = Search(config())
+    search.learn([row(i, s, logp(s)) for i, s in enumerate(READABLE[:7])], {"sample": 10})
+    assert not search.ranks
+    assert sum(len(o.parents) for shard in search.orders(1) for o in shard) == 10
+    search.learn([row(7, READABLE[7], logp(READABLE[7]))], {"sample": 10})
+    assert search.ranks
+
+
+def test_pools_join_and_the_best_come_first() -> None:
+    surrogate = taught(READABLE)
+    whole = pool_of(surrogate, ALKYL)
+    joined = pool_of(surrogate, ALKYL[:3]).joined(pool_of(surrogate, ALKYL[3:]))
+    assert joined.made == whole.made and np.allclose(joined.mean, whole.mean)
+    best = joined.best(3, optimism=0.0)
+    assert list(best.mean) == sorted(joined.mean, reverse=True)[:3]
+    assert np.array_equal(best.described.ecfp, describe([m.smiles for m in best.made]).ecfp)
+    doubtful = joined.best(1, optimism=1e6)
+    assert doubtful.deviation[0] == joined.deviation.max()
 
 
 def test_what_the_surrogate_says_depends_on_what_it_was_taught_alone() -> None:
@@ -257,7 +278,8 @@ def test_what_the_surrogate_says_depends_on_what_it_was_taught_alone() -> None:
         part = READABLE[i : i + 7]
         for one in (asked, fresh):
             one.add(describe(part), [logp(s) for s in part])
-        chosen_of(asked, ALKYL, 2)
+        if len(asked) >= MIN_SCORED:
+            chosen_of(asked, ALKYL, 2)
     assert chosen_of(asked, ALKYL, 5) == chosen_of(fresh, ALKYL, 5)
 
 
@@ -297,45 +319,70 @@ def test_moves_and_surrogate_can_be_left_out() -> None:
     assert sum(len(o.parents) for o in orders) == 10
 
 
-def test_what_was_not_chosen_is_spared_for_the_next_round_the_best_first() -> None:
-    search = Search(config(search={"n_spares": 6, "random_share": 0.0}))
-    known, proposed = READABLE[:40], READABLE[40:]
+def judged(search: Search, number: int, smiles: list[str]) -> Pool:
+    return search.judge(number, drawn(smiles), describe(smiles))
+
+
+def knowing(known: list[str], **changes: object) -> Search:
+    search = Search(config(search=changes))
     search.learn([row(i, s, logp(s)) for i, s in enumerate(known)], {"sample": 10})
-    best = search.choose(1, drawn(proposed), describe(proposed), 3)
-    spared = [m.smiles for m in search.spares.made]
-    assert len(spared) == 6 and set(spared) <= set(proposed)
-    assert proposed[best[0]] in spared
-    others = [logp(s) for s in proposed if s not in spared]
+    return search
+
+
+def test_the_best_of_a_round_are_spared_for_the_next() -> None:
+    search = knowing(READABLE[:40], n_spares=6)
+    pool = judged(search, 1, READABLE[40:])
+    search.keep_spares(pool)
+    spared = [m.smiles for m in search.spares]
+    assert spared == [m.smiles for m in pool.best(6, optimism=0.5).made]
+    others = [logp(s) for s in READABLE[40:] if s not in spared]
     assert np.mean([logp(s) for s in spared]) > np.mean(others)
 
 
 def test_about_half_of_the_parents_are_spares() -> None:
-    search = Search(config(search={"moves": ["edit"], "proposals_per_call": 40}))
-    known, proposed = READABLE[:40], READABLE[40:]
-    search.learn([row(i, s, logp(s)) for i, s in enumerate(known)], {"edit": 10})
-    search.choose(1, drawn(proposed), describe(proposed), 3)
+    search = knowing(READABLE[:40], moves=["edit"], proposals_per_call=40)
+    search.keep_spares(judged(search, 1, READABLE[40:]))
     parents = [p for shard in search.orders(2) for o in shard for (p,) in o.parents]
-    assert set(parents) <= {*known, *proposed}
-    assert 0.3 < sum(p in proposed for p in parents) / len(parents) < 0.7
+    assert set(parents) <= set(READABLE)
+    assert 0.3 < sum(p in READABLE[40:] for p in parents) / len(parents) < 0.7
 
 
 def test_without_spares_only_what_was_scored_has_children() -> None:
-    search = Search(config(search={"n_spares": 0}))
-    search.learn([row(i, s, 0.5) for i, s in enumerate(READABLE[:40])], {"sample": 10})
-    search.choose(1, drawn(READABLE[40:]), describe(READABLE[40:]), 3)
+    search = knowing(READABLE[:40], n_spares=0)
+    search.keep_spares(judged(search, 1, READABLE[40:]))
     parents = {p for shard in search.orders(2) for o in shard for ps in o.parents for p in ps}
     assert parents <= set(READABLE[:40])
 
 
-def test_restored_spares_are_what_they_were() -> None:
-    search, other = Search(config()), Search(config())
-    for one in (search, other):
-        one.learn([row(i, s, logp(s)) for i, s in enumerate(READABLE[:40])], {"sample": 10})
-    search.choose(1, drawn(READABLE[40:]), describe(READABLE[40:]), 3)
-    other.restore_spares(search.spares.made)
+def test_spares_taken_from_the_ledger_are_what_they_were() -> None:
+    search, other = (knowing(READABLE[:40]) for _ in range(2))
+    search.keep_spares(judged(search, 1, READABLE[40:]))
+    other.spares = search.spares
     assert other.orders(2) == search.orders(2)
-    assert search.spares.described is not None and other.spares.described is not None
-    assert np.array_equal(search.spares.described.ecfp, other.spares.described.ecfp)
+    assert np.array_equal(search.described_spares().ecfp, other.described_spares().ecfp)
+    assert np.array_equal(
+        search.described_spares().descriptors, other.described_spares().descriptors
+    )
+
+
+def test_the_most_promising_proposals_have_children_by_cheap_moves() -> None:
+    search = knowing(READABLE[:10], generation_size=30)
+    pool = judged(search, 1, READABLE[10:])
+    (orders,) = search.breeding_orders(1, 1, pool)
+    assert sum(len(o.parents) for o in orders) == 30
+    assert {o.arm for o in orders} <= {"edit", "edit_twice", "cross"}
+    assert {p for o in orders for ps in o.parents for p in ps} <= set(READABLE[10:])
+    assert search.breeding_orders(1, 1, pool) == [orders]
+    assert search.breeding_orders(1, 2, pool) != [orders]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"search": {"moves": ["sample", "regrow"]}}, {"generator": {"prompts": ["[*:1]C"]}}]
+)
+def test_where_the_cheap_moves_are_left_out_nothing_is_bred(changes: dict[str, object]) -> None:
+    search = Search(config(**changes))
+    search.learn([row(i, s, logp(s)) for i, s in enumerate(READABLE[:10])], {"sample": 10})
+    assert search.breeding_orders(1, 1, judged(search, 1, READABLE[10:])) == []
 
 
 def test_a_library_is_one_more_move(tmp_path: Path) -> None:
