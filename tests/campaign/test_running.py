@@ -300,6 +300,17 @@ def test_failures_that_do_not_follow_each_other_stop_nothing(
     assert math.isnan(rounds.loc[0, "reward_mean"]) and rounds.loc[1, "reward_mean"] > 0
 
 
+def test_a_rounds_numbers_count_what_was_bred_from_its_proposals(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    table = run(tiny(prior_file, budget={"n_rounds": 3}), tmp_path / "run")
+    rounds = rounds_of(tmp_path / "run")
+    assert list(rounds["n_proposed"]) == [24, 24 * 3 + 2 * 12, 24 * 3 + 2 * 12]
+    # Children of molecules that were never scored, nor even entered the ledger.
+    parents = {parent for row in table["parents"] for parent in row}
+    assert parents - set(table["smiles"])
+
+
 def test_ctrl_c_leaves_a_run_that_can_be_resumed(prior_file: Path, tmp_path: Path) -> None:
     config = tiny(prior_file, budget={"n_rounds": 2})
     folder = new_run_folder(config, tmp_path / "run")
