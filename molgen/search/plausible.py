@@ -18,9 +18,13 @@ _RULES = {
     "sulphur chain or sulphenic acid": "[SX2][SX2][SX2],[SX2]-[OX2]",
     "three heteroatoms in a chain": "[#7,#8,#16;!a;!$([#16](=O)=O)]-[#7,#8;!a]-[#7,#8,#16;!a]",
     "halogen on a heteroatom": "[#7,#8,#16,#15][F,Cl,Br,I]",
+    # Displaced by water; not beside other halogens (isoflurane).
+    "halogen and heteroatom on one carbon": ("[Cl,Br,I][CX4;!$(C(F)F);!$(CC(F)(F)F)][NX3,OX2,SX2]"),
     "acyl or thioacyl halide": "[CX3](=[O,S])[F,Cl,Br,I]",
     "triple bond in a ring": "[R]#[R]",
     "double bond in a ring of three": "[r3]=[r3],[r3]:[r3]",
+    "two heteroatoms in a ring of three": "[r3;#7,#8,#16]@[r3;#7,#8,#16]",
+    "two neighbouring heteroatoms in a ring of four": "[r4;#7,#8,SX2]@[r4;#7,#8,SX2]",
     "double bond in a ring of four": "[r4;!$([r4]@[r4]=O)]=@[r4;!$([r4]@[r4]=O)]",  # not squarates
     "double bond out of a ring of three": "[r3;!$([r3]1[#7,#8,#16][r3]1)]=[#6,#7]",
     "open azo or diazo group": "[#7;!a;!R]=[#7;!a]",

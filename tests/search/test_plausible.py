@@ -33,6 +33,9 @@ DRUGS = {
     "prednisone": ("C[C@]12CC(=O)[C@H]3[C@@H](CCC4=CC(=O)C=C[C@@]43C)[C@@H]1CC[C@]2(O)C(=O)CO"),
     "cyproheptadine": "CN1CCC(=C2c3ccccc3C=Cc3ccccc32)CC1",
     "navarixin": "CC[C@@H](Nc1c(Nc2cccc(C(=O)N(C)C)c2O)c(=O)c1=O)c1ccc(C)o1",
+    "ivabradine": "COc1cc2c(cc1OC)[C@@H](CN(C)CCCN1CCc3cc(OC)c(OC)cc3CC1=O)C2",
+    "isoflurane": "FC(F)OC(Cl)C(F)(F)F",
+    "alachlor": "CCc1cccc(CC)c1N(COC)C(=O)CCl",
     "minoxidil": "Nc1cc(N2CCCCC2)nc(N)[n+]1[O-]",
 }
 NONSENSE = {
@@ -45,6 +48,11 @@ NONSENSE = {
     "C1=CC1": "double bond in a ring of three",
     "Cc1nc1=O": "double bond in a ring of three",  # RDKit calls an azirinone aromatic
     "CC1=CCC1": "double bond in a ring of four",
+    "CC1NO1": "two heteroatoms in a ring of three",
+    "CC1CNN1": "two neighbouring heteroatoms in a ring of four",
+    "CCC(Cl)NC": "halogen and heteroatom on one carbon",
+    "ClCOC": "halogen and heteroatom on one carbon",
+    "CCn1c2cnn(C)c2n1C": "two neighbouring heteroatoms in a ring of four",
     "CC(O)O": "two hydroxyls on one carbon",
     "CC(O)NC": "hemiaminal",
     "CC(O)NC(C)=O": "hemiaminal",
