@@ -70,13 +70,13 @@ def _kekule(mol: Chem.Mol) -> Chem.Mol:
 
 def _sanitised(mol: Chem.RWMol) -> Chem.Mol | None:
     """The molecule after a round trip through SMILES; None where it is none, or falls apart."""
-    for atom in mol.GetAtoms():
+    for atom in _atoms(mol):
         atom.SetNoImplicit(False)
         if not atom.GetFormalCharge():
             atom.SetNumExplicitHs(0)
     if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
         return None
-    if any(a.GetNumRadicalElectrons() for a in mol.GetAtoms()):
+    if any(a.GetNumRadicalElectrons() for a in _atoms(mol)):
         return None
     text = Chem.MolToSmiles(mol)
     return None if "." in text else Chem.MolFromSmiles(text)
@@ -86,7 +86,7 @@ def _sanitised(mol: Chem.RWMol) -> Chem.Mol | None:
 
 
 def _change_element(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    atom = _pick(list(mol.GetAtoms()), rng)
+    atom = _pick(_atoms(mol), rng)
     element = _element(rng)
     if atom.GetFormalCharge() or element == atom.GetAtomicNum() or _used(atom) > _VALENCE[element]:
         return None
@@ -95,7 +95,7 @@ def _change_element(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | N
 
 
 def _append_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    host = _pick(list(mol.GetAtoms()), rng)
+    host = _pick(_atoms(mol), rng)
     if host.GetTotalNumHs() == 0:
         return None
     order = _DOUBLE if host.GetTotalNumHs() > 1 and rng.random() < 0.15 else _SINGLE
@@ -107,7 +107,7 @@ def _append_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None
 
 
 def _insert_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    single = [b for b in mol.GetBonds() if b.GetBondType() == _SINGLE]
+    single = [b for b in _bonds(mol) if b.GetBondType() == _SINGLE]
     element = _element(rng)
     if not single or _VALENCE[element] < 2:
         return None
@@ -121,7 +121,7 @@ def _insert_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None
 
 
 def _delete_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    atom = _pick(list(mol.GetAtoms()), rng)
+    atom = _pick(_atoms(mol), rng)
     around = [n.GetIdx() for n in atom.GetNeighbors()]
     if len(around) > 2 or mol.GetNumAtoms() < 3:
         return None
@@ -134,7 +134,7 @@ def _delete_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None
 
 
 def _change_bond(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    bond = _pick(list(mol.GetBonds()), rng) if mol.GetNumBonds() else None
+    bond = _pick(_bonds(mol), rng) if mol.GetNumBonds() else None
     if bond is None:
         return None
     if bond.GetBondType() != _SINGLE:
@@ -148,11 +148,11 @@ def _change_bond(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None
 
 def _close_ring(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
     distance = Chem.GetDistanceMatrix(mol)
-    open_atoms = [a.GetIdx() for a in mol.GetAtoms() if a.GetTotalNumHs() and not a.IsInRing()]
+    open_atoms = [a.GetIdx() for a in _atoms(mol) if a.GetTotalNumHs() and not a.IsInRing()]
     pairs = [
         (a, b.GetIdx())
         for a in open_atoms
-        for b in mol.GetAtoms()
+        for b in _atoms(mol)
         if b.GetTotalNumHs() and distance[a, b.GetIdx()] in _RING_PATHS
     ]
     if not pairs:
@@ -163,7 +163,7 @@ def _close_ring(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
 
 
 def _open_ring(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    bonds = [b for b in mol.GetBonds() if b.IsInRing() and b.GetBondType() == _SINGLE]
+    bonds = [b for b in _bonds(mol) if b.IsInRing() and b.GetBondType() == _SINGLE]
     if not bonds:
         return None
     bond = _pick(bonds, rng)
@@ -182,7 +182,7 @@ def _move_group(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
         inner, outer = outer, inner
         group = set(range(mol.GetNumAtoms())) - group
     hosts = [
-        a.GetIdx() for a in mol.GetAtoms()
+        a.GetIdx() for a in _atoms(mol)
         if a.GetIdx() not in group and a.GetIdx() != outer and a.GetTotalNumHs()
     ]  # fmt: skip
     if not hosts:
@@ -215,6 +215,15 @@ def _pick(items: Sequence[T], rng: np.random.Generator) -> T:
     return items[int(rng.integers(len(items)))]
 
 
+def _atoms(mol: Chem.Mol) -> list[Chem.Atom]:
+    # By their numbers: to walk RDKit's own sequences takes several times as long.
+    return [mol.GetAtomWithIdx(i) for i in range(mol.GetNumAtoms())]
+
+
+def _bonds(mol: Chem.Mol) -> list[Chem.Bond]:
+    return [mol.GetBondWithIdx(i) for i in range(mol.GetNumBonds())]
+
+
 def _element(rng: np.random.Generator) -> int:
     return int(rng.choice(list(_ELEMENTS), p=list(_ELEMENTS.values())))
 
@@ -228,7 +237,7 @@ def _cuts(mol: Chem.Mol) -> list[tuple[int, int]]:
     """Single bonds outside rings, each as (atom, atom)."""
     return [
         (b.GetBeginAtomIdx(), b.GetEndAtomIdx())
-        for b in mol.GetBonds()
+        for b in _bonds(mol)
         if b.GetBondType() == _SINGLE and not b.IsInRing()
     ]
 
@@ -252,7 +261,7 @@ def _joined(halves: list[tuple[Chem.Mol, set[int], int]]) -> Chem.RWMol:
         place = {}
         for a in sorted(part):
             place[a] = both.AddAtom(mol.GetAtomWithIdx(a))
-        for bond in mol.GetBonds():
+        for bond in _bonds(mol):
             a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
             if a in part and b in part:
                 both.AddBond(place[a], place[b], bond.GetBondType())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -150,8 +151,9 @@ def _pieces(parents: Sequence[str], rng: np.random.Generator) -> str:
 
 def _edited(order: Order, options: SamplingOptions, rng: np.random.Generator) -> list[Made]:
     made = []
+    read = cache(Chem.MolFromSmiles)  # many children have the same parents
     for p in order.parents:
-        mols = [Chem.MolFromSmiles(s) for s in p]
+        mols = [read(s) for s in p]
         child = cross(mols[0], mols[1], rng) if order.arm == "cross" else mutate(mols[0], rng)
         if order.arm == "edit_twice" and child is not None:
             child = mutate(child, rng)

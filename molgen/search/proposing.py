@@ -17,7 +17,7 @@ from molgen.objectives.descriptors import sa_score
 from molgen.search.moves import Made, Order, make
 from molgen.search.plausible import implausible
 from molgen.search.policy import read_weights
-from molgen.search.surrogate import Description, describe
+from molgen.search.surrogate import Description, describe_mols
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,13 @@ class GeneratorWorker:
             self._network.load_state_dict(read_weights(weights))
             self._version = version
         made = make(orders, self._network, self._prompts, self._options, seed)
-        kept = [m for m in made if self._is_plausible(m)]
-        described = describe([m.smiles for m in kept]) if with_description else None
-        return MadeShard(kept, described, len(made) - len(kept))
+        mols = [Chem.MolFromSmiles(m.smiles) for m in made]
+        kept = [i for i, mol in enumerate(mols) if self._is_plausible(made[i], mol)]
+        described = describe_mols([mols[i] for i in kept]) if with_description else None
+        return MadeShard([made[i] for i in kept], described, len(made) - len(kept))
 
-    def _is_plausible(self, made: Made) -> bool:
-        mol, has_prompt = Chem.MolFromSmiles(made.smiles), made.prompt >= 0
+    def _is_plausible(self, made: Made, mol: Chem.Mol) -> bool:
+        has_prompt = made.prompt >= 0
         if self._plausible_only:
             own = self._own[made.prompt] if has_prompt else ""
             if implausible(mol) not in ("", own):

@@ -71,7 +71,11 @@ class Description:
 
 def describe(smiles: Sequence[str]) -> Description:
     """Compute what the surrogate sees."""
-    mols = [Chem.MolFromSmiles(s) for s in smiles]
+    return describe_mols([Chem.MolFromSmiles(s) for s in smiles])
+
+
+def describe_mols(mols: Sequence[Chem.Mol]) -> Description:
+    """The same of molecules that have been read."""
     counts = {name: fingerprint_counts(name, mols) for name in _FINGERPRINTS}
     rows = [[*_PROPERTIES.ComputeProperties(m), *_formula(m)] for m in mols]
     width = len(_PROPERTIES.GetPropertyNames()) + len(_ELEMENTS) + 1
@@ -79,8 +83,9 @@ def describe(smiles: Sequence[str]) -> Description:
 
 
 def _formula(mol: Chem.Mol) -> list[int]:
-    numbers = [atom.GetAtomicNum() for atom in mol.GetAtoms()]
-    n_hydrogens = sum(atom.GetTotalNumHs() for atom in mol.GetAtoms())
+    atoms = [mol.GetAtomWithIdx(i) for i in range(mol.GetNumAtoms())]
+    numbers = [atom.GetAtomicNum() for atom in atoms]
+    n_hydrogens = sum(atom.GetTotalNumHs() for atom in atoms)
     return [*(numbers.count(element) for element in _ELEMENTS), n_hydrogens]
 
 
