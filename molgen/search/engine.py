@@ -140,12 +140,13 @@ class Search:
     def breeding_orders(self, number: int, generation: int, pool: Pool) -> list[list[Order]]:
         """A generation of children of the most promising proposals, by moves that are cheap.
 
-        None where the config has no such moves. So a molecule several moves away from all that
-        was scored is reached without a call on the way.
+        None where the config has no such moves, or nothing has a reward that could tell which way
+        to go. So a molecule several moves away from all that was scored is reached without a call
+        on the way.
         """
         s = self._config.search
         arms = {arm: share for arm, share in self._bandit.shares().items() if arm in _BRED_BY}
-        if not arms or not len(pool):
+        if not arms or not len(pool) or not self._restarts.population.members():
             return []
         rng = self._rng(number, 10, generation)
         parents = [m.smiles for m in pool.best(_N_IMAGINED, s.optimism).made]

@@ -59,10 +59,10 @@ class Restarts:
         Returns:
             Of each, by how much it bettered the population of the time (`Population.add`).
         """
-        gains = [self._everything.add(row.smiles, row.scaffold, row.reward) for row in rows]
+        gains = [_add(self._everything, row) for row in rows]
         if self._fresh is not None:
             gains = [
-                0.0 if left else self._fresh.add(row.smiles, row.scaffold, row.reward)
+                0.0 if left else _add(self._fresh, row)
                 for row, left in zip(rows, self.left_behind(described), strict=True)
             ]
         if self._patience is not None:
@@ -84,3 +84,8 @@ class Restarts:
         else:
             self._fresh, self._record = None, self._everything.mean_of_best(_N_BEST)
         self._n_since = 0
+
+
+def _add(population: Population, row: LedgerRow) -> float:
+    """What has no reward at all says nothing of where to go: it is nobody's parent."""
+    return population.add(row.smiles, row.scaffold, row.reward) if row.reward > 0.0 else 0.0

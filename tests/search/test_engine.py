@@ -376,6 +376,16 @@ def test_the_most_promising_proposals_have_children_by_cheap_moves() -> None:
     assert search.breeding_orders(1, 2, pool) != [orders]
 
 
+def test_as_long_as_everything_scores_zero_the_policy_is_sampled() -> None:
+    search = Search(config())
+    search.learn([row(i, s, 0.0) for i, s in enumerate(READABLE[:20])], {"sample": 10})
+    assert {o.arm for shard in search.orders(1) for o in shard} == {"sample"}
+    assert search.breeding_orders(1, 1, judged(search, 1, READABLE[20:])) == []
+    search.learn([row(i, s, 0.1) for i, s in enumerate(READABLE[20:30])], {"sample": 10})
+    parents = {p for shard in search.orders(2) for o in shard for ps in o.parents for p in ps}
+    assert parents and parents <= set(READABLE[20:30])
+
+
 @pytest.mark.parametrize(
     "changes", [{"search": {"moves": ["sample", "regrow"]}}, {"generator": {"prompts": ["[*:1]C"]}}]
 )
