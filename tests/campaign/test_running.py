@@ -68,7 +68,8 @@ def test_a_campaign_ends_in_candidates_a_report_and_an_mlflow_run(
 def test_the_rounds_add_up(prior_file: Path, tmp_path: Path) -> None:
     table = run(tiny(prior_file), tmp_path / "run")
     rounds = rounds_of(tmp_path / "run")
-    assert list(rounds["n_proposed"]) == [24, 72, 72, 72]  # three a call, once something is known
+    # Three a call, once something is known, and two generations of twelve bred from them.
+    assert list(rounds["n_proposed"]) == [24, 96, 96, 96]
     by_arm = [c for c in rounds if c.startswith("n_proposed_")]
     assert (rounds[by_arm].fillna(0).sum(axis=1) == rounds["n_proposed"]).all()
     assert (table.groupby("round")["status"].apply(lambda s: (s == "scored").sum()) <= 24).all()
@@ -300,15 +301,9 @@ def test_failures_that_do_not_follow_each_other_stop_nothing(
     assert math.isnan(rounds.loc[0, "reward_mean"]) and rounds.loc[1, "reward_mean"] > 0
 
 
-def test_a_rounds_numbers_count_what_was_bred_from_its_proposals(
-    prior_file: Path, tmp_path: Path
-) -> None:
+def test_parents_need_not_have_been_scored(prior_file: Path, tmp_path: Path) -> None:
     table = run(tiny(prior_file, budget={"n_rounds": 3}), tmp_path / "run")
-    rounds = rounds_of(tmp_path / "run")
-    assert list(rounds["n_proposed"]) == [24, 24 * 3 + 2 * 12, 24 * 3 + 2 * 12]
-    # Children of molecules that were never scored, nor even entered the ledger.
-    parents = {parent for row in table["parents"] for parent in row}
-    assert parents - set(table["smiles"])
+    assert {parent for row in table["parents"] for parent in row} - set(table["smiles"])
 
 
 def test_ctrl_c_leaves_a_run_that_can_be_resumed(prior_file: Path, tmp_path: Path) -> None:
