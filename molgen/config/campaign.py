@@ -83,9 +83,9 @@ class SearchConfig(Section):
     max_per_scaffold: int = Field(10, ge=1, description="of the population")
     restart_after: int | None = Field(
         200, ge=1,
-        description="scored molecules in which the ten best gain less than 2 %, after which the "
-        "search begins anew, away from them, and later goes on from all; with the surrogate, "
-        "without pareto. null: never",
+        description="scored molecules in which the ten best gain less than 2 % of their mean "
+        "reward, or of what it lacks to 1, after which the search begins anew, away from them, and "
+        "later goes on from all; with the surrogate, without pareto. null: never",
     )  # fmt: skip
     pareto: bool = Field(
         False,

@@ -94,6 +94,7 @@ class ForestConfig(Section):
 class KernelConfig(Section):
     """Gaussian process on Tanimoto kernels of several fingerprints and on descriptors.
 
+    `ecfp_shared` is a kernel of shared counts: what is a sum over substructures.
     Memory grows with the square of `max_compounds`; larger tables are fitted through landmarks.
     """
 

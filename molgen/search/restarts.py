@@ -18,7 +18,7 @@ from molgen.search.surrogate import Description, describe
 from property_models.sparse_counts import SparseCounts, sparse, tanimoto_to
 
 _N_BEST = 10  # whose mean must rise, and from which a fresh population keeps away
-_GAIN = 1.02  # times that mean at its last rise: less is none
+_GAIN = 0.02  # of that mean at its last rise, or of what it lacked to 1: less is none
 _ALIKE = 0.4  # similarity (Tanimoto, ECFP4 counts) from which a molecule resembles another
 
 
@@ -71,7 +71,10 @@ class Restarts:
 
     def _turn(self, n_scored: int, patience: int) -> None:
         mean = self.population.mean_of_best(_N_BEST)
-        if mean > _GAIN * self._record:
+        if self._fresh is None and mean == 0.0:  # nothing yet that could be left
+            return
+        # Near the top a share of the whole could never be gained.
+        if mean - self._record > _GAIN * min(self._record, 1.0 - self._record):
             self._record, self._n_since = mean, 0
             return
         self._n_since += n_scored

@@ -438,6 +438,7 @@ def test_classification_scores_are_probabilities(features: Features, logp_table:
         ForestRecipe(n_trees=10),
         KernelRecipe(),
         KernelRecipe(("torsions",), descriptors=False, transform="log10"),
+        KernelRecipe(("ecfp_shared", "ecfp"), descriptors=False),
         NetworkRecipe(n_layers=1, n_channels=8, n_epochs=2, n_members=2, fingerprints=True),
     ],
 )

@@ -153,6 +153,23 @@ def test_as_long_as_there_is_gain_nothing_changes() -> None:
         assert smiles in search.population.members()
 
 
+def test_near_the_top_a_small_gain_is_one() -> None:
+    search = restarts(patience=3)
+    for i, smiles in enumerate(ALKYL):
+        add(search, [smiles] * 3, [1.0 - 0.05 * 0.95**i] * 3)
+        assert smiles in search.population.members()
+
+
+def test_as_long_as_nothing_has_a_reward_there_is_nothing_to_leave() -> None:
+    search = restarts(patience=10)
+    for _ in range(3):
+        add(search, ACIDS[:10], [0.0] * 10)
+    add(search, ALKYL, [0.5] * 8)
+    assert set(search.population.members()) == set(ALKYL)
+    add(search, ACIDS[:10], [0.1] * 10)
+    assert search.population.members() == []
+
+
 def test_without_patience_there_is_no_new_beginning() -> None:
     search = restarts(patience=None)
     for _ in range(50):
