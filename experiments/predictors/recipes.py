@@ -55,6 +55,9 @@ def member(name: str, y: Array, kind: str, metric: str) -> MemberRecipe:
         return ForestRecipe(transform=scale)
     if name == "kernel":
         return KernelRecipe(transform=scale)
+    if name == "kernel_shared":
+        shared = (*KernelRecipe().fingerprints, "ecfp_shared")
+        return KernelRecipe(transform=scale, fingerprints=shared)
     from property_models.network import NetworkRecipe
 
     return NetworkRecipe(

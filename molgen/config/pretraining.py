@@ -50,7 +50,11 @@ class OptimisationConfig(Section):
     prompt_share: float = Field(
         0.4, ge=0, le=1, description="molecules that start from a random kept part"
     )
-    bfloat16: bool = Field(True, description="autocast matrix products to bfloat16")
+    bfloat16: bool | None = Field(
+        None,
+        description="matrix products in bfloat16; null: where the processor has instructions for "
+        "it, since without them it is many times slower",
+    )
     compile: bool = Field(
         False,
         description="translate the network with torch.compile: about a fifth faster after a "

@@ -136,16 +136,6 @@ def lay_down(prompt: Prompt, state: State, plan: Plan, scratch: Target, tables: 
     return tuple(kept)
 
 
-def split_marks(smiles: str) -> tuple[Chem.Mol, tuple[tuple[int, int, int], ...]]:
-    """A prompt's core and, for each of its atoms, attachment points of bond order 1, 2, 3.
-
-    Raises:
-        ConfigError: it cannot be parsed or used, and why.
-    """
-    core, points, _ = split(smiles)
-    return core, _count(points, core.GetNumAtoms())
-
-
 def _count(points: tuple[tuple[int, int], ...], n_atoms: int) -> tuple[tuple[int, int, int], ...]:
     marks = [[0, 0, 0] for _ in range(n_atoms)]
     for atom, order in points:

@@ -139,8 +139,7 @@ def draw(
         prompt: the part to keep, or n of them, one for each sample; None: de novo.
         options: sizes, temperature, what may be added and what not.
         batch_size: molecules under way at once.
-        bfloat16: matrix products in bfloat16, as in training; None: where the processor has
-            instructions for it.
+        bfloat16: matrix products in bfloat16; None: where the processor has instructions for it.
 
     Returns:
         n samples, and how many were started and rejected.
@@ -149,8 +148,6 @@ def draw(
         ConfigError: the options do not fit the generator or the prompt, or `max_attempts` were
             not enough.
     """
-    if bfloat16 is None:
-        bfloat16 = bool(torch.cpu.get_capabilities().get("avx512_bf16"))
     rng = np.random.default_rng(seed)
     each: Sequence[Prompt | None]
     if isinstance(prompt, Sequence):

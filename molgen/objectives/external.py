@@ -24,7 +24,7 @@ import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -252,10 +252,10 @@ class HttpOracle:
             try:
                 return decoded_scores(self._post(smiles), len(smiles))
             except (OSError, HTTPException, BatchError) as error:
-                reason, passing = _http_fault(error)
-                if not passing or attempt == n_attempts:
-                    words = f"{reason} (attempt {attempt} of {n_attempts})"
-                    raise (NoAnswerError if _is_silent(error) else BatchError)(words) from None
+                fault = _http_fault(error)
+                if not fault.passing or attempt == n_attempts:
+                    words = f"{fault.words} (attempt {attempt} of {n_attempts})"
+                    raise (NoAnswerError if fault.silent else BatchError)(words) from None
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             attempt += 1
@@ -283,31 +283,35 @@ class HttpOracle:
         """Nothing is kept open between batches."""
 
 
-def _http_fault(error: Exception) -> tuple[str, bool]:
-    """What went wrong, and whether it may be gone in a moment."""
+class _Fault(NamedTuple):
+    """Why a batch has no answer.
+
+    Attributes:
+        words: for the user.
+        passing: whether it may be gone in a moment.
+        silent: whether the service was there but could not finish the batch.
+    """
+
+    words: str
+    passing: bool
+    silent: bool
+
+
+def _http_fault(error: Exception) -> _Fault:
     match error:
         case urllib.error.HTTPError(code=status):
             said = ""
             with error, contextlib.suppress(OSError, HTTPException):
                 said = shortened(error.read(500).decode(errors="replace"))
             words = f"the service answered status {status}" + (f": {said}" if said else "")
-            return words, status in (408, 425, 429) or status >= 500
+            return _Fault(words, status in (408, 425, 429) or status >= 500, status >= 500)
         case TimeoutError() | urllib.error.URLError(reason=TimeoutError()):
-            return "the service did not answer in time", True
+            return _Fault("the service did not answer in time", True, True)
         case BatchError():
-            return str(error), True
+            return _Fault(str(error), True, False)
         case _:
-            return f"cannot reach the service: {getattr(error, 'reason', error)}", True
-
-
-def _is_silent(error: Exception) -> bool:
-    """Whether the service was there but could not finish the batch."""
-    match error:
-        case urllib.error.HTTPError(code=status):
-            return int(status) >= 500
-        case TimeoutError() | urllib.error.URLError(reason=TimeoutError()):
-            return True
-    return False
+            words = f"cannot reach the service: {getattr(error, 'reason', error)}"
+            return _Fault(words, True, False)
 
 
 class PythonOracle:

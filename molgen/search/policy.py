@@ -102,7 +102,7 @@ class Policy:
         optimiser = torch.optim.Adam(self.network.parameters(), lr=self._config.learning_rate)
         for _ in range(self._config.n_example_updates):
             chosen = [lessons[i] for i in rng.integers(len(lessons), size=self._config.batch_size)]
-            with autocast(True):
+            with autocast(None):
                 log_prob_B = log_prob_of_orders(self.network, *self._draw(chosen, rng))
             self._step(optimiser, -log_prob_B.mean())
         self.prior = copy.deepcopy(self.network)
@@ -116,7 +116,7 @@ class Policy:
     def _update(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> tuple[float, float]:
         tokens, goals = self._draw(lessons, rng)
         reward_B = torch.tensor([m.reward for m in lessons], dtype=torch.float32)
-        with autocast(True):
+        with autocast(None):
             with torch.no_grad():
                 prior_B = log_prob_of_orders(self.prior, tokens, goals)
             policy_B = log_prob_of_orders(self.network, tokens, goals)

@@ -37,6 +37,7 @@ from molgen.graphs.packed import PackedMolecules
 from molgen.graphs.vocabulary import Vocabulary
 from molgen.runtime.checkpoint import load_checkpoint, save_checkpoint
 from molgen.training.batches import Batch, batches, to_device
+from molgen.training.muon import Muon
 
 PIECE_BYTES = 15_000_000  # of a checkpoint's files at most
 PACKED_FILE = "packed.npz"
@@ -61,7 +62,7 @@ class Optimisation:
     decay_share: float
     weight_decay: float
     prompt_share: float
-    bfloat16: bool
+    bfloat16: bool | None  # None: where the device has instructions for it
     compile: bool
     n_threads: int
     n_workers: int
@@ -370,7 +371,9 @@ def split(
     return molecules.subset(np.sort(order[n_validation:])), molecules.subset(order[:n_validation])
 
 
-def validation_nats(network: GraphTransformer, molecules: PackedMolecules, bfloat16: bool) -> float:
+def validation_nats(
+    network: GraphTransformer, molecules: PackedMolecules, bfloat16: bool | None
+) -> float:
     """Mean negative log-likelihood of building orders, nats a molecule, de novo.
 
     An upper bound on the molecules' own, since each has many orders. Always the same orders.
@@ -404,15 +407,19 @@ def _n_cores() -> int:
 def _optimisers(network: GraphTransformer, options: Optimisation) -> list[torch.optim.Optimizer]:
     """Muon for the blocks' matrices, AdamW for the rest.
 
-    Muon is described at https://kellerjordan.github.io/posts/muon. The rate of each is a share of
-    its own `defaults["lr"]`.
+    The rate of each is a share of its own `defaults["lr"]`.
     """
     matrices = [p for p in network.blocks.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in network.parameters() if id(p) not in chosen]
     decay = options.weight_decay
     return [
-        torch.optim.Muon(matrices, lr=options.matrix_learning_rate, weight_decay=decay),
+        Muon(
+            matrices,
+            lr=options.matrix_learning_rate,
+            weight_decay=decay,
+            bfloat16=options.bfloat16,
+        ),
         torch.optim.AdamW(
             rest, lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=decay, fused=True
         ),

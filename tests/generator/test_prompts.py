@@ -9,7 +9,7 @@ from rdkit import Chem
 
 from molgen.errors import ConfigError
 from molgen.generator.network import GraphTransformer
-from molgen.generator.prompts import Prompt, parse_prompt, split_marks
+from molgen.generator.prompts import Prompt, parse_prompt, split
 from molgen.generator.sampler import SamplingOptions, sample
 from tests.conftest import MAX_ATOMS
 from tests.generator.keeping import assert_kept, assert_molecule
@@ -119,7 +119,7 @@ def test_any_pieces_of_any_drug_are_kept(
     assume(pieces)
     chosen = pieces[: 1 + seed % len(pieces)]
     if not marked:
-        chosen = [Chem.MolToSmiles(split_marks(piece)[0]) for piece in chosen]
+        chosen = [Chem.MolToSmiles(split(piece)[0]) for piece in chosen]
         assume(not any("[SH" in p for p in chosen))  # S(VI) hydrides are not read back as such
     prompt = parsed(".".join(chosen), network)
     assert prompt.n_points == sum(p.count("*") for p in chosen)
@@ -131,18 +131,18 @@ def test_any_pieces_of_any_drug_are_kept(
 
 
 def test_a_core_without_its_points_is_the_molecule_with_hydrogens_there() -> None:
-    for smiles, core, marks in [
-        ("[*:1]c1ccccc1", "c1ccccc1", [1, 0, 0]),
-        ("[*:1]n1cccc1", "c1cc[nH]c1", [1, 0, 0]),
-        ("[*:1]=C1CC1", "C1CC1", [0, 1, 0]),
-        ("C[N+](C)(C)[*:1]", "C[NH+](C)C", [1, 0, 0]),
-        ("[*:1]#C[*:2]", "C", [1, 0, 1]),
-        ("[*:1]=S(C)(C)=O", "C[SH2](C)=O", [0, 1, 0]),
+    for smiles, core, orders in [
+        ("[*:1]c1ccccc1", "c1ccccc1", [1]),
+        ("[*:1]n1cccc1", "c1cc[nH]c1", [1]),
+        ("[*:1]=C1CC1", "C1CC1", [2]),
+        ("C[N+](C)(C)[*:1]", "C[NH+](C)C", [1]),
+        ("[*:1]#C[*:2]", "C", [3, 1]),
+        ("[*:1]=S(C)(C)=O", "C[SH2](C)=O", [2]),
     ]:
-        mol, found = split_marks(smiles)
+        mol, points, _ = split(smiles)
         assert Chem.MolToSmiles(mol) == core
-        assert sum(map(sum, found)) == sum(marks)
-        assert tuple(marks) in found
+        assert [order for _, order in points] == orders
+        assert len({atom for atom, _ in points}) == 1
 
 
 @pytest.mark.parametrize(
