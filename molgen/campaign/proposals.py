@@ -130,8 +130,8 @@ def screen(
     """The molecules of a round: the most promising first, filtered ones named, the budget kept."""
     made, wanted = proposed.made, math.inf
     if proposed.pool is not None:
-        wanted = config.round_size
-        chosen = search.choose(number, proposed.pool, _RESERVE * config.round_size)
+        wanted = search.round_size
+        chosen = search.choose(number, proposed.pool, _RESERVE * search.round_size)
         made = [proposed.pool.made[i] for i in chosen]
     if config.budget.n_oracle_calls is not None:
         wanted = min(wanted, config.budget.n_oracle_calls - ledger.n_oracle_calls())

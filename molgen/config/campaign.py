@@ -61,6 +61,11 @@ class SearchConfig(Section):
     proposals_per_call: int = Field(
         20, ge=1, description="with the surrogate: proposals for each molecule that is scored"
     )
+    round_share: float = Field(
+        0.0, ge=0, le=1,
+        description="with the surrogate: a round is so large a share of what was scored so far, if "
+        "that is more than round_size: many small rounds while each score teaches much",
+    )  # fmt: skip
     max_compounds: int = Field(1500, ge=16, description="that the surrogate is fitted on")
     n_generations: int = Field(
         8, ge=0,

@@ -6,6 +6,7 @@ them), so a run that was taken up again goes on as if nothing had been.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -47,6 +48,7 @@ class Search:
         self._bandit = Bandit(arms, adapts=s.adapt_moves)
         self._surrogate = Surrogate(config.seed, s.max_compounds) if s.surrogate else None
         self._scored: list[LedgerRow] = []
+        self._n_scored = 0
         self.spares: list[Made] = []  # promising proposals of the latest round
         self._described_spares: Description | None = None
         self.tradeoffs = Tradeoffs(config.objective) if s.pareto else None
@@ -56,6 +58,13 @@ class Search:
         """Whether more is proposed than scored."""
         return self._surrogate is not None and len(self._surrogate) >= MIN_SCORED
 
+    @property
+    def round_size(self) -> int:
+        """Molecules to be scored in the next round; without a surrogate, to be proposed."""
+        c = self._config
+        share = c.search.round_share if self.ranks else 0.0
+        return max(c.round_size, math.ceil(share * self._n_scored))
+
     def orders(self, number: int) -> list[list[Order]]:
         """A round's proposals in shards of the config's size.
 
@@ -63,7 +72,7 @@ class Search:
         `proposals_per_call` times as many.
         """
         c, rng = self._config, self._rng(number, 10)
-        n = c.round_size * (c.search.proposals_per_call if self.ranks else 1)
+        n = self.round_size * (c.search.proposals_per_call if self.ranks else 1)
         # What the user named as wanted serves as parent too, after the best of the run.
         members = list(dict.fromkeys([*self._parents(number), *c.learning.examples]))
         shares = self._bandit.shares()
@@ -151,7 +160,8 @@ class Search:
         rng = self._rng(number, 10, generation)
         parents = [m.smiles for m in pool.best(_N_IMAGINED, s.optimism).made]
         orders = []
-        for arm, n in Counter(_apportioned(arms, s.generation_size, rng)).items():
+        n_children = max(s.generation_size, self.round_size)
+        for arm, n in Counter(_apportioned(arms, n_children, rng)).items():
             k = N_PARENTS.get(arm, 1)
             drawn = draw_parents(parents, k * n, rng)
             orders.append(Order(arm, tuple(tuple(drawn[k * i : k * (i + 1)]) for i in range(n))))
@@ -187,6 +197,7 @@ class Search:
         """
         scored = [row for row in rows if row.status == "scored"]
         described = describe([row.smiles for row in scored])
+        self._n_scored += len(scored)
         gains = self._restarts.add(scored, described)
         if self.tradeoffs and scored:
             self._scored += scored

@@ -322,6 +322,32 @@ def test_shards_hold_as_many_as_the_config_says() -> None:
     assert [sum(len(o.parents) for o in shard) for shard in search.orders(1)] == [16, 16, 8]
 
 
+def n_proposed(search: Search) -> int:
+    return sum(len(o.parents) for shard in search.orders(1) for o in shard)
+
+
+def test_rounds_grow_with_what_was_scored() -> None:
+    search = Search(config(search={"round_share": 0.25, "proposals_per_call": 4}))
+    rows = [row(i, s, 0.1 + 0.01 * i) for i, s in enumerate(READABLE)]
+    assert search.round_size == 10 and n_proposed(search) == 10
+    search.learn(rows[:40], {"sample": 10})
+    assert search.round_size == 10 and n_proposed(search) == 40
+    search.learn(rows[40:49], {"sample": 10})
+    assert search.round_size == 13 and n_proposed(search) == 52
+
+
+def test_a_large_round_has_as_many_children_in_a_generation() -> None:
+    search = knowing(READABLE[:40], round_share=0.5, generation_size=15)
+    (orders,) = search.breeding_orders(1, 1, judged(search, 1, READABLE[40:]))
+    assert sum(len(o.parents) for o in orders) == 20
+
+
+def test_without_the_surrogate_rounds_stay_as_they_are() -> None:
+    search = Search(config(search={"surrogate": False, "round_share": 0.9}))
+    search.learn([row(i, s, 0.5) for i, s in enumerate(READABLE)], {"sample": 10})
+    assert search.round_size == 10 and n_proposed(search) == 10
+
+
 def test_a_prompt_is_kept_by_sampling_alone() -> None:
     search = Search(config(generator={"prompts": ["[*:1]c1ccccc1"], "shard_size": 16}))
     search.learn([row(i, s, 0.5) for i, s in enumerate(READABLE)], {"sample": 10})
