@@ -1,8 +1,8 @@
-r"""Run tasks and seeds of one method to the end, several at once on Ray; a finished curve is kept.
+"""Run tasks and seeds of one method to the end, several at once on Ray; a finished curve is kept.
 
     MOLGEN_DATA=... .venv/bin/python -m experiments.pmo.run peer --work FOLDER
-    .venv/bin/python -m experiments.pmo.run molgen_zinc250k --work FOLDER --seeds 0 1 2 \
-        --set generator.prior=FILE
+    .venv/bin/python -m experiments.pmo.run molgen_zinc250k --work FOLDER --seeds 0 1 2
+    .venv/bin/python -m experiments.pmo.run molgen_chembl --work FOLDER --set generator.prior=null
 
 The method `peer` is peer.py; any other name is `molgen run` with campaign.yaml, the values set and
 scorer.py as its external scorer, so that calls are counted outside the engine. Logs and run folders
