@@ -61,9 +61,12 @@ class Search:
     @property
     def round_size(self) -> int:
         """Molecules to be scored in the next round; without a surrogate, to be proposed."""
-        c = self._config
-        share = c.search.round_share if self.ranks else 0.0
-        return max(c.round_size, math.ceil(share * self._n_scored))
+        return max(self._config.round_size, self._grown)
+
+    @property
+    def _grown(self) -> int:
+        """What a round has grown to; 0 where there is no surrogate yet."""
+        return math.ceil(self._config.search.round_share * self._n_scored) if self.ranks else 0
 
     def orders(self, number: int) -> list[list[Order]]:
         """A round's proposals in shards of the config's size.
@@ -160,7 +163,7 @@ class Search:
         rng = self._rng(number, 10, generation)
         parents = [m.smiles for m in pool.best(_N_IMAGINED, s.optimism).made]
         orders = []
-        n_children = max(s.generation_size, self.round_size)
+        n_children = max(s.generation_size, self._grown)
         for arm, n in Counter(_apportioned(arms, n_children, rng)).items():
             k = N_PARENTS.get(arm, 1)
             drawn = draw_parents(parents, k * n, rng)
