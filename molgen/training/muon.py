@@ -1,7 +1,7 @@
 """The optimiser Muon, with matrix products in a precision that the processor is fast at.
 
 Described at https://kellerjordan.github.io/posts/muon. `torch.optim.Muon` does the same, in
-bfloat16 alone, which takes a CPU without instructions for it fifty times as long as float32.
+bfloat16 alone, which takes a CPU without instructions for it many times as long as float32.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """A matrix with the same singular vectors, whose singular values are about 1 (.7 to 1.2)."""
+    """A matrix with the same singular vectors, whose singular values are near 1."""
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / x.norm().clamp(min=1e-7)
     for _ in range(_N_STEPS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from molgen.generator.network import (
     NetworkSize,
     Tokens,
     autocast,
+    has_bfloat16,
     to_tensors,
 )
 from molgen.generator.sampler import SamplingOptions, draw, sample
@@ -104,6 +106,16 @@ def test_tokens_are_those_of_the_prefix(kit: Kit) -> None:
         np.testing.assert_array_equal(
             np.tril(graph["code"][:n, :n]), np.tril(whole["code"][:n, :n])
         )
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="Linux tells what a processor has")
+def test_products_are_in_bfloat16_where_the_processor_has_instructions_for_it() -> None:
+    has = "avx512_bf16" in Path("/proc/cpuinfo").read_text()
+    assert has_bfloat16("cpu") == has and has_bfloat16("cuda")
+    for asked, expected in ((None, has), (True, True), (False, False)):
+        with autocast(asked):
+            product = torch.ones(2, 2) @ torch.ones(2, 2)
+        assert product.dtype == (torch.bfloat16 if expected else torch.float32)
 
 
 @pytest.mark.parametrize(("bfloat16", "tolerance"), [(False, 1e-4), (True, 0.15)])
