@@ -48,7 +48,6 @@ class Search:
         self._bandit = Bandit(arms, adapts=s.adapt_moves)
         self._surrogate = Surrogate(config.seed, s.max_compounds) if s.surrogate else None
         self._scored: list[LedgerRow] = []
-        self._n_scored = 0
         self.spares: list[Made] = []  # promising proposals of the latest round
         self._described_spares: Description | None = None
         self.tradeoffs = Tradeoffs(config.objective) if s.pareto else None
@@ -65,8 +64,9 @@ class Search:
 
     @property
     def _grown(self) -> int:
-        """What a round has grown to; 0 where there is no surrogate yet."""
-        return math.ceil(self._config.search.round_share * self._n_scored) if self.ranks else 0
+        """What a round has grown to; 0 without a surrogate."""
+        n_scored = 0 if self._surrogate is None else len(self._surrogate)
+        return math.ceil(self._config.search.round_share * n_scored)
 
     def orders(self, number: int) -> list[list[Order]]:
         """A round's proposals in shards of the config's size.
@@ -200,7 +200,6 @@ class Search:
         """
         scored = [row for row in rows if row.status == "scored"]
         described = describe([row.smiles for row in scored])
-        self._n_scored += len(scored)
         gains = self._restarts.add(scored, described)
         if self.tradeoffs and scored:
             self._scored += scored
