@@ -13,18 +13,17 @@ from hypothesis import strategies as st
 from rdkit import Chem, DataStructs
 from rdkit.Chem import Crippen, rdFingerprintGenerator
 
-from molgen.config.campaign import RunConfig
 from molgen.errors import ConfigError
 from molgen.ledger import LedgerRow
 from molgen.search.bandit import Bandit
 from molgen.search.engine import Search
 from molgen.search.library import Library
-from molgen.search.moves import Made, Order
+from molgen.search.moves import Order
 from molgen.search.pool import Pool
 from molgen.search.population import Population, draw_parents
 from molgen.search.surrogate import MIN_SCORED, Surrogate, describe
+from tests.search.cases import ALKYL, config, drawn, judged, row
 
-ALKYL = [f"{'C' * n}c1ccccc1" for n in range(1, 9)]
 MIXED = [
     f"{r}{core}"
     for r in ("C", "CC", "CO", "N", "Cl", "F", "OCC", "CC(C)", "CS", "CCN")
@@ -34,34 +33,6 @@ READABLE = [s for s in MIXED if Chem.MolFromSmiles(s)]
 
 
 UP = {"type": "increasing", "zero_at": 0, "one_at": 1}
-
-
-def config(**changes: object) -> RunConfig:
-    data = {
-        "name": "tiny",
-        "round_size": 10,
-        "generator": {"shard_size": 16},
-        "objective": {
-            "components": [
-                {
-                    "type": "descriptor",
-                    "name": "qed",
-                    "desirability": {"type": "increasing", "zero_at": 0, "one_at": 1},
-                }
-            ]
-        },
-        "search": {"proposals_per_call": 4},
-        "budget": {"n_rounds": 2},
-    } | changes
-    return RunConfig.model_validate(data)
-
-
-def row(number: int, smiles: str, reward: float, origin: str = "sample") -> LedgerRow:
-    return LedgerRow(
-        id=number, smiles=smiles, inchikey="", constitution=smiles, scaffold="", round=0,
-        origin=origin, parents=(), status="scored", reason="", attempts=1, reward=reward,
-        values={"qed_desirability": reward}, worker="", seconds=0.0, created_at="", scored_at=None,
-    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------- population
@@ -99,10 +70,6 @@ def test_better_parents_are_drawn_oftener() -> None:
     counts = [drawn[s] for s in ALKYL]
     assert counts == sorted(counts, reverse=True)
     assert min(counts) > 50
-
-
-def drawn(smiles: list[str]) -> list[Made]:
-    return [Made(s, "edit", (), -1) for s in smiles]
 
 
 # ----------------------------------------------------------------------------------------- bandit
@@ -278,10 +245,6 @@ def test_moves_and_surrogate_can_be_left_out() -> None:
     orders = [o for shard in search.orders(1) for o in shard]
     assert {o.arm for o in orders} == {"edit", "edit_twice"}
     assert sum(len(o.parents) for o in orders) == 10
-
-
-def judged(search: Search, number: int, smiles: list[str]) -> Pool:
-    return search.judge(number, drawn(smiles), describe(smiles))
 
 
 def knowing(known: list[str], **changes: object) -> Search:

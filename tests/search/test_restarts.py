@@ -6,7 +6,7 @@ from molgen.search.engine import Search
 from molgen.search.population import Population
 from molgen.search.restarts import Restarts
 from molgen.search.surrogate import describe
-from tests.search.test_engine import ALKYL, config, judged, row
+from tests.search.cases import ALKYL, config, judged, row
 
 ACIDS = [f"{'C' * n}C(=O)O" for n in range(1, 41)]
 
