@@ -60,13 +60,9 @@ class Search:
     @property
     def round_size(self) -> int:
         """Molecules to be scored in the next round; without a surrogate, to be proposed."""
-        return max(self._config.round_size, self._grown)
-
-    @property
-    def _grown(self) -> int:
-        """What a round has grown to; 0 without a surrogate."""
         n_scored = 0 if self._surrogate is None else len(self._surrogate)
-        return math.ceil(self._config.search.round_share * n_scored)
+        grown = math.ceil(self._config.search.round_share * n_scored)
+        return max(self._config.round_size, grown)
 
     def orders(self, number: int) -> list[list[Order]]:
         """A round's proposals in shards of the config's size.
@@ -163,8 +159,7 @@ class Search:
         rng = self._rng(number, 10, generation)
         parents = [m.smiles for m in pool.best(_N_IMAGINED, s.optimism).made]
         orders = []
-        n_children = max(s.generation_size, self._grown)
-        for arm, n in Counter(_apportioned(arms, n_children, rng)).items():
+        for arm, n in Counter(_apportioned(arms, s.generation_size, rng)).items():
             k = N_PARENTS.get(arm, 1)
             drawn = draw_parents(parents, k * n, rng)
             orders.append(Order(arm, tuple(tuple(drawn[k * i : k * (i + 1)]) for i in range(n))))

@@ -21,6 +21,9 @@ _RULES = {
     # Displaced by water; not beside other halogens (isoflurane).
     "halogen and heteroatom on one carbon": ("[Cl,Br,I][CX4;!$(C(F)F);!$(CC(F)(F)F)][NX3,OX2,SX2]"),
     "acyl or thioacyl halide": "[CX3](=[O,S])[F,Cl,Br,I]",
+    "imidoyl halide": "[CX3;!R](=[NX2])[F,Cl,Br,I]",
+    "halogen and heteroatom on one double bond": "[NX3,OX2,SX2][CX3;!R](=[CX3])[F,Cl,Br,I]",
+    "thioketone or thioacyl azole": "[#6,n][CX3;!a](=[SX1])[#6]",
     "triple bond in a ring": "[R]#[R]",
     "double bond in a ring of three": "[r3]=[r3],[r3]:[r3]",
     "two heteroatoms in a ring of three": "[r3;#7,#8,#16]@[r3;#7,#8,#16]",
@@ -29,6 +32,7 @@ _RULES = {
     "double bond out of a ring of three": "[r3;!$([r3]1[#7,#8,#16][r3]1)]=[#6,#7]",
     "open azo or diazo group": "[#7;!a;!R]=[#7;!a]",
     "two hydroxyls on one carbon": "[OX2H][CX4][OX2H]",
+    "vinyl ether": "[CX3H2]=[CX3H1][OX2,SX2,NX3],[CX3]=[CX3;!R]-[OX2]-[CX3;!R]=[CX3]",
     "hemiaminal": "[OX2H,SX2H][CX4][NX3]",
     "hemiacetal": "[OX2H,SX2H][CX4;!$([R]@[CX4][OX2H])][OX2,SX2]",  # a sugar's is fine
     "amine on an acetal or aminal": "[NX3H2][CX4][NX3,OX2,SX2]",
@@ -37,6 +41,7 @@ _RULES = {
     "unusual sulphur": "[#16X3;!$([#16]=O);!a],[#16X4;!$([#16](=[O,N])=[O,N])],[#16](=C)=*,[SX6]",
     "unusual phosphorus": "[#15X2],[#15X3],[#15X5]",
     "thiocarbonyl on a hydrogen": "[CX3;H1,H2]=S",
+    "positive nitrogen on a heteroatom": "[NX4;+]-[#7,#16,OX2]",
     "charged atom": (
         "[!+0;!$([N+](=O)[O-]);!$([O-][N+]=O);!$([n+][O-]);!$([O-][n+]);!$([NX4+;!H4]);!$([n+]);"
         "!$([O-]C=O);!$([O-]S(=O)=O);!$([O-]P=O);!$([N+]#[C-]);!$([C-]#[N+]);!$([N+](C)(=C)C)]"

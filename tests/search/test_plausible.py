@@ -36,6 +36,11 @@ DRUGS = {
     "ivabradine": "COc1cc2c(cc1OC)[C@@H](CN(C)CCCN1CCc3cc(OC)c(OC)cc3CC1=O)C2",
     "isoflurane": "FC(F)OC(Cl)C(F)(F)F",
     "alachlor": "CCc1cccc(CC)c1N(COC)C(=O)CCl",
+    "ethionamide": "CCc1cc(C(N)=S)ccn1",
+    "nifedipine": "COC(=O)C1=C(C)NC(C)=C(C(=O)OC)C1c1ccccc1[N+](=O)[O-]",
+    "clomifene": "CCN(CC)CCOc1ccc(/C(=C(/Cl)c2ccccc2)c2ccccc2)cc1",
+    "bethanechol": "CC(C[N+](C)(C)C)OC(N)=O",
+    "a cephalosporin": "CC1=C(C(=O)O)N2C(=O)C(NC(=O)/C(=N\\OC)c3csc(N)n3)C2SC1",
     "minoxidil": "Nc1cc(N2CCCCC2)nc(N)[n+]1[O-]",
 }
 NONSENSE = {
@@ -65,6 +70,14 @@ NONSENSE = {
     "C1CCCCCCCCC1": "ring of 9 to 11 atoms",
     "C1=C2CCC(C1)C2": "double bond at a bridgehead",
     "C[CH-]C": "charged atom",
+    "CCC[NH2+]O": "positive nitrogen on a heteroatom",
+    "CC(N[NH3+])C": "positive nitrogen on a heteroatom",
+    "CC(Cl)=NS(C)(=O)=O": "imidoyl halide",
+    "CC=C(Cl)OC": "halogen and heteroatom on one double bond",
+    "CC(=S)c1ccccc1": "thioketone or thioacyl azole",
+    "CC(C)(C)C(=S)n1ccnc1": "thioketone or thioacyl azole",
+    "C=COC(=O)C": "vinyl ether",
+    "CC=C(C)OC(C)=CC": "vinyl ether",
 }
 
 
