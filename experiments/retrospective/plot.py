@@ -13,6 +13,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 from experiments.retrospective.run import HERE, SHOWN
 
@@ -40,6 +41,8 @@ def main() -> None:
                 )  # fmt: skip
         ax.set_title(f"{target}: {row['active_n']} actives hidden", fontsize=9)
         ax.set_xlabel("molecules")
+        ax.set_ylim(-0.4, max(5.0, ax.get_ylim()[1]))
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes[0, 0].set_ylabel("hidden compounds found\n(dotted: not active)")
     axes[0, 0].legend(fontsize=8)
     figure.savefig(out, dpi=110)
