@@ -32,7 +32,9 @@ _RULES = {
     "double bond out of a ring of three": "[r3;!$([r3]1[#7,#8,#16][r3]1)]=[#6,#7]",
     "open azo or diazo group": "[#7;!a;!R]=[#7;!a]",
     "two hydroxyls on one carbon": "[OX2H][CX4][OX2H]",
-    "vinyl ether": "[CX3H2]=[CX3H1][OX2,SX2,NX3],[CX3]=[CX3;!R]-[OX2]-[CX3;!R]=[CX3]",
+    "vinyl ether, thioether or amine": (
+        "[CX3H2]=[CX3H1][OX2,SX2,NX3],[CX3]=[CX3;!R]-[OX2]-[CX3;!R]=[CX3]"
+    ),
     "hemiaminal": "[OX2H,SX2H][CX4][NX3]",
     "hemiacetal": "[OX2H,SX2H][CX4;!$([R]@[CX4][OX2H])][OX2,SX2]",  # a sugar's is fine
     "amine on an acetal or aminal": "[NX3H2][CX4][NX3,OX2,SX2]",

@@ -76,8 +76,8 @@ NONSENSE = {
     "CC=C(Cl)OC": "halogen and heteroatom on one double bond",
     "CC(=S)c1ccccc1": "thioketone or thioacyl azole",
     "CC(C)(C)C(=S)n1ccnc1": "thioketone or thioacyl azole",
-    "C=COC(=O)C": "vinyl ether",
-    "CC=C(C)OC(C)=CC": "vinyl ether",
+    "C=COC(=O)C": "vinyl ether, thioether or amine",
+    "CC=C(C)OC(C)=CC": "vinyl ether, thioether or amine",
 }
 
 
