@@ -221,6 +221,13 @@ def test_rounds_grow_with_what_was_scored() -> None:
     assert search.round_size == 13 and n_proposed(search) == 52
 
 
+def test_a_grown_round_has_no_more_children_in_a_generation() -> None:
+    search = knowing(READABLE[:40], round_share=0.5, generation_size=15)
+    assert search.round_size == 20
+    (orders,) = search.breeding_orders(1, 1, judged(search, 1, READABLE[40:]))
+    assert sum(len(o.parents) for o in orders) == 15
+
+
 def test_without_the_surrogate_rounds_stay_as_they_are() -> None:
     search = Search(config(search={"surrogate": False, "round_share": 0.9}))
     search.learn([row(i, s, 0.5) for i, s in enumerate(READABLE)], {"sample": 10})
