@@ -16,7 +16,7 @@ import contextlib
 import io
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -111,60 +111,75 @@ def show_areas(runs: Runs, budget: int, value: Value = auc_top10) -> None:
             print(f"\n{method}: above the best known on {len(won)} of {len(listed)} tasks")
 
 
-def show_early(runs: Runs) -> None:
-    """AUC of the top 10 over the first 1,000 calls, against the peer."""
-    if PEER not in runs or len(runs) < 2:
-        return
-    others = [m for m in runs if m != PEER]
-    common = [t for t in _all_tasks(runs) if all(t in run for run in runs.values())]
-    columns = [PEER, *others]
-    rows: list[list[Any]] = [
-        [t, *(_three(mean_of(runs[m][t], early_auc_top10)) for m in columns)] for t in common
-    ]
-    sums = [sum(mean_of(runs[m][t], early_auc_top10) for t in common) for m in columns]
-    rows.append(["**sum**", *map(_three, sums)])
-    rows.append(["over the peer", "", *(f"{s / sums[0] - 1:+.0%}" for s in sums[1:])])
-    print(f"\nAUC of the top 10 over the first {EARLY:,} calls\n")
-    print_table(["task", *columns], rows)
+def show_runs(runs: Runs, peer: Mapping[str, list[Curve]]) -> None:
+    """Each method by itself: areas, what the best molecules look like, what it took.
 
-
-def show_quality(runs: Runs) -> None:
-    """What the best molecules look like, with and without the structure filter."""
-    header = [
-        "task", "AUC", "AUC, believable", "QED top 10", "SA top 10", "filtered top 10",
-        "filtered top 100", "QED, believable", "SA, believable", "diversity top 100",
-        "minutes without oracle",
-    ]  # fmt: skip
+    Args:
+        runs: to show.
+        peer: task -> curves of the peer, for its area over the first calls.
+    """
     for method, run in runs.items():
-        rows = []
-        for task, curves in sorted(run.items()):
-            values = [mean_of(curves, value) for value in _QUALITY]
-            rows.append([task, *map(_three, values)])
-        sums = [sum(mean_of(c, v) for c in run.values()) for v in _QUALITY[:2]]
-        rows.append([f"**sum of {len(run)}**", *map(_three, sums), *[""] * (len(header) - 3)])
-        print(f"\n{method}: the best molecules\n")
-        print_table(header, rows)
-        easy = [t for t, c in run.items() if mean_of(c, lambda c: c["sa_top10"]) <= 4.5]
-        clean = [t for t in easy if not mean_of(run[t], lambda c: c["filtered_top10"])]
-        spread = [t for t, c in run.items() if mean_of(c, _QUALITY[8]) >= 0.4]
+        tasks = [task for task in _all_tasks(runs) if task in run]
+        rows = [[task, *_columns(task, run[task], peer.get(task, ()))] for task in tasks]
+        common = [t for t in tasks if t in AUC_TOP10]
+        untouched = [t for t in common if t not in LOOKED_AT]
+        for name, summed in (("sum", common), ("sum, not looked at", untouched)):
+            if summed:
+                sums = np.sum([_areas(t, run[t], peer.get(t, ())) for t in summed], axis=0)
+                blank = [""] * (1 + len(_QUALITY))
+                rows.append([f"**{name}, {len(summed)}**", *map(_two, sums), *blank])
+        print(f"\n{method}\n")
+        print_table(["task", *_AREAS, "seeds", *_QUALITY], rows)
+        _show_bars(run, {} if method == PEER else peer)
+
+
+def _show_bars(run: Mapping[str, list[Curve]], peer: Mapping[str, list[Curve]]) -> None:
+    """How many tasks meet what is asked of the best molecules, and the gain over the peer."""
+    easy = [t for t, c in run.items() if mean_of(c, _QUALITY["SA of ten"]) <= 4.5]
+    clean = [t for t in easy if not mean_of(run[t], _QUALITY["filtered of ten"])]
+    spread = [t for t, c in run.items() if mean_of(c, _QUALITY["diversity of 100"]) >= 0.4]
+    print(
+        f"\nOf {len(run)} tasks: mean SA of the top 10 at most 4.5 in {len(easy)}, and none of "
+        f"the ten filtered in {len(clean)}; diversity at least .4 in {len(spread)}"
+    )
+    both = [t for t in run if t in peer]
+    if both:
+        ours, theirs = (sum(mean_of(r[t], early_auc_top10) for t in both) for r in (run, peer))
         print(
-            f"\nOf {len(run)} tasks: mean SA of the top 10 at most 4.5 in {len(easy)}, and none of "
-            f"the ten filtered in {len(clean)}; diversity at least .4 in {len(spread)}"
+            f"First {EARLY:,} calls of {len(both)} tasks: {ours:.3f}, the peer {theirs:.3f}, "
+            f"{ours / theirs - 1:+.0%}"
         )
 
 
-_QUALITY: tuple[Value, ...] = (
-    auc_top10,
-    believable_auc_top10,
-    lambda c: c["qed_top10"],
-    lambda c: c["sa_top10"],
-    lambda c: c["filtered_top10"],
-    lambda c: c["filtered_top100"],
-    lambda c: _number(c["believable"]["qed_top10"]),
-    lambda c: _number(c["believable"]["sa_top10"]),
-    lambda c: _number(c["diversity_top100"]),
-    lambda c: (_number(c["wall_s"]) - c["oracle_s"]) / 60,
-)
+def _columns(task: str, curves: Sequence[Curve], peer: Sequence[Curve]) -> list[str]:
+    """A row's cells after the task."""
+    quality = [f"{mean_of(curves, value):.{_DIGITS[name]}f}" for name, value in _QUALITY.items()]
+    return [*map(_three, _areas(task, curves, peer)), str(len(curves)), *quality]
+
+
+def _areas(task: str, curves: Sequence[Curve], peer: Sequence[Curve]) -> list[float]:
+    """In the order of `_AREAS`."""
+    return [
+        mean_of(curves, auc_top10),
+        mean_of(curves, believable_auc_top10),
+        AUC_TOP10[task][-1] if task in AUC_TOP10 else math.nan,
+        mean_of(curves, early_auc_top10),
+        mean_of(peer, early_auc_top10),
+    ]
+
+
+_AREAS = ("AUC", "believable AUC", "best known", f"over {EARLY:,}", f"peer, over {EARLY:,}")
+_QUALITY: dict[str, Value] = {
+    "top 10 at the end": lambda c: c["top10"][-1],
+    "calls": lambda c: c["calls"][-1],
+    "QED of ten": lambda c: c["qed_top10"],
+    "SA of ten": lambda c: c["sa_top10"],
+    "filtered of ten": lambda c: 10 * c["filtered_top10"],
+    "of 100": lambda c: 100 * c["filtered_top100"],
+    "diversity of 100": lambda c: _number(c["diversity_top100"]),
+    "minutes without oracle": lambda c: (_number(c["wall_s"]) - c["oracle_s"]) / 60,
+}
+_DIGITS = dict(zip(_QUALITY, (3, 0, 2, 1, 1, 0, 3, 1), strict=True))
 
 
 def _number(value: float | None) -> float:
@@ -189,6 +204,10 @@ def _three(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
+def _two(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--methods", nargs="+", help="default: all")
@@ -205,8 +224,7 @@ def main() -> None:
         if arguments.budget < BUDGET:
             print(f"\nThe same runs as if stopped after {arguments.budget:,} calls for good:")
             show_areas(runs, BUDGET, held_flat_auc_top10)
-        show_early(read_curves(arguments.curves, None, arguments.methods))
-        show_quality(runs)
+        show_runs(runs, read_curves(arguments.curves, None, [PEER]).get(PEER, {}))
     print(text.getvalue())
     if arguments.out:
         arguments.out.write_text(text.getvalue().strip() + "\n")

@@ -93,20 +93,39 @@ def test_a_run_that_ended_early_is_held_flat_to_the_published_budget(
     assert cells(capsys.readouterr().out, "qed")[1] == f"{held:.3f} (1)"
 
 
+def shown(curves: Path, capsys: pytest.CaptureFixture[str], method: str) -> str:
+    runs = table.read_curves(curves, 10_000, [method])
+    table.show_runs(runs, table.read_curves(curves, None, [table.PEER])[table.PEER])
+    return capsys.readouterr().out
+
+
 def test_the_first_thousand_calls_are_compared_with_the_peer(
     curves: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table.show_early(table.read_curves(curves, 10_000))
-    assert cells(capsys.readouterr().out, "over the peer")[2] == "+50%"
+    text = shown(curves, capsys, "engine")
+    # qed: .5 and .7 against .4; of median1 the peer has no run
+    assert "of 1 tasks" in text and "+50%" in text
+    ours, theirs = (float(cells(text, "qed")[i]) for i in (4, 5))
+    assert ours / theirs == pytest.approx(1.5, abs=0.01)
+    assert cells(text, "median1")[5] == "-"
+    assert "+" not in shown(curves, capsys, "peer")
 
 
 def test_quality_is_shown_with_and_without_the_filter(
     curves: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table.show_quality(table.read_curves(curves, 10_000, ["peer"]))
-    row = cells(capsys.readouterr().out, "qed")
+    row = cells(shown(curves, capsys, "peer"), "qed")
     assert row[1] == row[2]  # chains of carbon are dull but believable
-    assert float(row[-1]) == pytest.approx(60 / 60, abs=0.01)
+    assert row[6:9] == ["1", f"{0.4 * np.mean(np.arange(3, 13)) / 12:.3f}", "12"]
+    assert float(row[-1]) == pytest.approx(60 / 60, abs=0.05)
+
+
+def test_sums_are_over_the_published_tasks_alone(
+    curves: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = shown(curves, capsys, "engine")
+    areas = [float(cells(text, task)[1]) for task in ("qed", "median1")]
+    assert float(cells(text, "**sum, 2**")[1]) == pytest.approx(sum(areas), abs=0.01)
 
 
 def test_the_published_sums_are_those_of_the_literature() -> None:
