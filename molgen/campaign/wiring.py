@@ -32,6 +32,8 @@ from molgen.search.proposing import make_generator
 
 OnRound = Callable[[int, dict[str, float]], None]
 
+_N_DONORS = 1000  # samples of the prior, whose groups are put on other molecules
+
 
 def check_campaign(config: RunConfig) -> None:
     """Find what can be found wrong before any work starts.
@@ -129,10 +131,11 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
 
 def _pools(config: RunConfig) -> list[WorkerPool]:
     e = config.executor
+    grafts = "graft" in config.search.moves and not config.generator.prompts
     generator = partial(
         make_generator, _prior(config), config.generator.prompts, _sampling(config),
-        config.search.plausible_only,
-        config.search.max_sa_score,
+        config.search.plausible_only, config.search.max_sa_score,
+        _N_DONORS if grafts else 0, [config.seed, 0, 0, 0, 14],
     )  # fmt: skip
     scorer = partial(make_scorer, config.objective, SHIPPED_PREDICTORS)
     if isinstance(e, LocalExecutorConfig):

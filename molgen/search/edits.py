@@ -23,7 +23,10 @@ _ELEMENTS = {6: 0.4, 7: 0.2, 8: 0.2, 16: 0.06, 9: 0.08, 17: 0.05, 35: 0.01}
 _VALENCE = {6: 4, 7: 3, 8: 2, 16: 2, 9: 1, 17: 1, 35: 1}
 _RING_PATHS = (4, 5)  # bonds between the ends of a path that closes to a ring of 5 or 6
 
+_GROUP_ATOMS = (2, 10)  # of a group that is put on; single atoms are appended
+
 Edit = Callable[[Chem.RWMol, np.random.Generator], "Chem.RWMol | None"]
+Part = tuple[Chem.Mol, set[int], int]  # a Kekulé molecule, some of its atoms, the one that binds
 
 
 def mutate(mol: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
@@ -56,6 +59,40 @@ def cross(first: Chem.Mol, second: Chem.Mol, rng: np.random.Generator) -> Chem.M
         if min(sizes) < 0.1 * sum(sizes):
             continue
         made = _sanitised(_joined(halves))
+        if made is not None:
+            return made
+    return None
+
+
+def groups_of(donors: Sequence[Chem.Mol]) -> list[Part]:
+    """Groups of molecules, for `graft`: each as often as it occurs in them."""
+    found = []
+    for donor in donors:
+        mol = _kekule(donor)
+        for bond in _cuts(mol):
+            for inner, outer in (bond, bond[::-1]):
+                part = _side(mol, inner, outer)
+                if _GROUP_ATOMS[0] <= len(part) <= min(_GROUP_ATOMS[1], mol.GetNumAtoms() // 2):
+                    found.append((mol, part, inner))
+    return found
+
+
+def graft(mol: Chem.Mol, groups: Sequence[Part], rng: np.random.Generator) -> Chem.Mol | None:
+    """One of the groups in place of a hydrogen or of a smaller side; None where none was found."""
+    kekule = _kekule(mol)
+    everything, cuts = set(range(kekule.GetNumAtoms())), _cuts(kekule)
+    for _ in range(_N_TRIES if groups else 0):
+        if cuts and rng.random() < 0.5:
+            inner, outer = _pick(cuts, rng)
+            kept, end = _side(kekule, inner, outer), inner
+            if 2 * len(kept) < len(everything):
+                kept, end = everything - kept, outer
+        else:
+            host = _pick(_atoms(kekule), rng)
+            kept, end = everything, host.GetIdx()
+            if not host.GetTotalNumHs():
+                continue
+        made = _sanitised(_joined([(kekule, kept, end), _pick(groups, rng)]))
         if made is not None:
             return made
     return None
@@ -253,7 +290,7 @@ def _side(mol: Chem.Mol, inner: int, outer: int) -> set[int]:
     return found
 
 
-def _joined(halves: list[tuple[Chem.Mol, set[int], int]]) -> Chem.RWMol:
+def _joined(halves: Sequence[Part]) -> Chem.RWMol:
     """Parts of two molecules with a single bond between their given atoms."""
     both = Chem.RWMol()
     ends = []

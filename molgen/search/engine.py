@@ -27,7 +27,7 @@ from molgen.search.surrogate import MIN_SCORED, Description, Surrogate, describe
 _FEWEST_PARENTS = 5  # before there are so many, everything is drawn afresh
 _N_IMAGINED = 50  # best proposals that serve as parents, though no one knows their reward:
 _IMAGINED_SHARE = 0.5  # of this share of a round's proposals, and of all that are bred from it
-_BRED_BY = ("edit", "edit_twice", "cross")  # without the network, so they are cheap
+_BRED_BY = ("edit", "edit_twice", "cross", "graft")  # without the network, so they are cheap
 
 
 class Search:

@@ -15,7 +15,7 @@ from molgen.generator.exit_vectors import cut_away, to_prompt
 from molgen.generator.network import GraphTransformer
 from molgen.generator.prompts import Prompt, parse_prompt
 from molgen.generator.sampler import SamplingOptions, check_room, sample
-from molgen.search.edits import cross, mutate, side_of_a_cut
+from molgen.search.edits import Part, cross, graft, mutate, side_of_a_cut
 
 # For each move of the config, its arms: what the bandit tells apart.
 ARMS = {
@@ -23,6 +23,7 @@ ARMS = {
     "regrow": ("regrow_small", "regrow_medium", "regrow_large"),
     "link": ("link",),
     "cross": ("cross",),
+    "graft": ("graft",),
     "edit": ("edit", "edit_twice"),
 }
 _REGROWN = {"regrow_small": (1, 3), "regrow_medium": (4, 8), "regrow_large": (9, 16)}  # atoms
@@ -57,7 +58,7 @@ class Made:
 
 def make(
     orders: Sequence[Order], network: GraphTransformer, prompts: Sequence[Prompt],
-    options: SamplingOptions, seed: Sequence[int],
+    options: SamplingOptions, seed: Sequence[int], groups: Sequence[Part] = (),
 ) -> list[Made]:  # fmt: skip
     """Carry out orders.
 
@@ -67,6 +68,7 @@ def make(
         prompts: of the config.
         options: sizes bind all moves, what may be sampled binds the network's.
         seed: of the shard.
+        groups: what `graft` puts on.
 
     Returns:
         What was made, at most what was ordered: a move that does not apply to its parents (no
@@ -87,7 +89,7 @@ def make(
             drafts += _cut_parents(order, network, options, rng)
         else:
             with rdBase.BlockLogs():  # of edits that no valence allows
-                made += _edited(order, options, rng)
+                made += _edited(order, options, groups, rng)
     return made + _completed(drafts, network, options, [*seed, len(orders)])
 
 
@@ -149,12 +151,19 @@ def _pieces(parents: Sequence[str], rng: np.random.Generator) -> str:
     return link(pieces, seed=rng)[0]
 
 
-def _edited(order: Order, options: SamplingOptions, rng: np.random.Generator) -> list[Made]:
+def _edited(
+    order: Order, options: SamplingOptions, groups: Sequence[Part], rng: np.random.Generator
+) -> list[Made]:
     made = []
     read = cache(Chem.MolFromSmiles)  # many children have the same parents
     for p in order.parents:
         mols = [read(s) for s in p]
-        child = cross(mols[0], mols[1], rng) if order.arm == "cross" else mutate(mols[0], rng)
+        if order.arm == "cross":
+            child = cross(mols[0], mols[1], rng)
+        elif order.arm == "graft":
+            child = graft(mols[0], groups, rng)
+        else:
+            child = mutate(mols[0], rng)
         if order.arm == "edit_twice" and child is not None:
             child = mutate(child, rng)
         # A cross is sometimes edited as well, or the population's parts would run out.

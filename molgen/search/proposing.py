@@ -11,9 +11,10 @@ from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molgen.generator.prompts import Prompt, parse_prompt
-from molgen.generator.sampler import SamplingOptions
+from molgen.generator.sampler import SamplingOptions, sample
 from molgen.generator.weights import load_network
 from molgen.objectives.descriptors import sa_score
+from molgen.search.edits import groups_of
 from molgen.search.moves import Made, Order, make
 from molgen.search.plausible import implausible
 from molgen.search.policy import read_weights
@@ -53,7 +54,8 @@ class GeneratorWorker:
 
     def __init__(
         self, prior: Path | None, prompts: Sequence[str], options: SamplingOptions,
-        plausible_only: bool, max_sa_score: float | None,
+        plausible_only: bool, max_sa_score: float | None, n_donors: int = 0,
+        donor_seed: Sequence[int] = (),
     ) -> None:  # fmt: skip
         self._network = load_network(prior)
         self._prompts: list[Prompt] = [
@@ -66,6 +68,10 @@ class GeneratorWorker:
         self._own = [implausible(p.core) for p in self._prompts]
         self._own_max_sa = [max(self._max_sa, sa_score(p.core) + 1.0) for p in self._prompts]
         self._version = 0
+        donors = (
+            sample(self._network, n_donors, seed=donor_seed, options=options) if n_donors else []
+        )
+        self._groups = groups_of([Chem.MolFromSmiles(d.smiles) for d in donors])
 
     def propose(
         self, version: int, weights: bytes | None, orders: Sequence[Order], seed: Sequence[int],
@@ -83,7 +89,7 @@ class GeneratorWorker:
         if version != self._version and weights is not None:
             self._network.load_state_dict(read_weights(weights))
             self._version = version
-        made = make(orders, self._network, self._prompts, self._options, seed)
+        made = make(orders, self._network, self._prompts, self._options, seed, self._groups)
         mols = [Chem.MolFromSmiles(m.smiles) for m in made]
         kept = [i for i, mol in enumerate(mols) if self._is_plausible(made[i], mol)]
         described = describe_mols([mols[i] for i in kept]) if with_description else None
@@ -105,10 +111,22 @@ class GeneratorWorker:
 
 def make_generator(
     prior: Path | None, prompts: Sequence[str], options: SamplingOptions, plausible_only: bool,
-    max_sa_score: float | None,
+    max_sa_score: float | None, n_donors: int = 0, donor_seed: Sequence[int] = (),
 ) -> GeneratorWorker:  # fmt: skip
-    """For a worker pool."""
-    return GeneratorWorker(prior, prompts, options, plausible_only, max_sa_score)
+    """For a worker pool.
+
+    Args:
+        prior: weights; None: the shipped ones.
+        prompts: of the config.
+        options: for all that is sampled.
+        plausible_only: whether what is implausible is dropped.
+        max_sa_score: what is harder to make is dropped; None: nothing is.
+        n_donors: samples of the prior whose groups `graft` puts on other molecules.
+        donor_seed: of these samples.
+    """
+    return GeneratorWorker(
+        prior, prompts, options, plausible_only, max_sa_score, n_donors, donor_seed
+    )
 
 
 def identify(
