@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from molgen.config.base import Section, Smiles
-from molgen.config.objective import ObjectiveConfig
+from molgen.config.objective import ObjectiveConfig, PredictorComponent
 
 
 class GeneratorConfig(Section):
@@ -83,6 +83,11 @@ class SearchConfig(Section):
         0.5, ge=0, description="deviations that count for a molecule, mean over a batch"
     )
     random_share: float = Field(0.1, ge=0, le=1, description="of a batch that chance fills")
+    drawn_share: float = Field(
+        0.3, ge=0, le=1,
+        description="of a batch that is for what the network sampled, regrew or linked, each in "
+        "its turn: the surrogate would choose hardly anything but edits of the best",
+    )  # fmt: skip
     max_batch_similarity: float = Field(0.85, gt=0, le=1, description="of two in a batch")
     population_size: int = Field(100, ge=2, description="best molecules that serve as parents")
     max_similarity: float = Field(0.75, gt=0, le=1, description="of two of the population")
@@ -221,3 +226,15 @@ class RunConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _primary_is_a_predictor(self) -> RunConfig:
+        primary = self.report.primary_endpoint
+        components = self.objective.components
+        asked = [c.endpoint for c in components if isinstance(c, PredictorComponent)]
+        if primary is not None and primary not in asked:
+            there = f"there are {', '.join(asked)}" if asked else "there is none"
+            raise ValueError(
+                f"report.primary_endpoint: {primary!r} is no predictor of the objective; {there}"
+            )
+        return self

@@ -18,7 +18,7 @@ from molgen.ledger import LedgerRow
 from molgen.objectives.tradeoffs import Tradeoffs
 from molgen.search.bandit import Bandit
 from molgen.search.library import Library
-from molgen.search.moves import ARMS, N_PARENTS, Made, Order
+from molgen.search.moves import ARMS, DRAWN, MOVE_OF, N_PARENTS, Made, Order
 from molgen.search.pool import Pool
 from molgen.search.population import Population, draw_parents
 from molgen.search.restarts import Restarts
@@ -27,6 +27,8 @@ from molgen.search.surrogate import MIN_SCORED, Description, Surrogate, describe
 _FEWEST_PARENTS = 5  # before there are so many, everything is drawn afresh
 _N_IMAGINED = 50  # best proposals that serve as parents, though no one knows their reward:
 _IMAGINED_SHARE = 0.5  # of this share of a round's proposals, and of all that are bred from it
+_DRAWN_SHARE = 0.5  # of a round's proposals at least, for the network's moves
+_N_DRAWN_SPARES = 50  # of each of these moves, beside the best of all
 _BRED_BY = ("edit", "edit_twice", "cross", "graft")  # without the network, so they are cheap
 
 
@@ -78,7 +80,7 @@ class Search:
         if len(members) < _FEWEST_PARENTS:
             shares = {arm: s for arm, s in shares.items() if arm in ("sample", "library")}
             shares = shares or {"sample": 1.0}
-        arms = _apportioned(shares, n, rng)
+        arms = _apportioned(_with_drawn(shares), n, rng)
         shards = []
         n_shards = -(-n // c.generator.shard_size)
         for shard in range(n_shards):
@@ -168,7 +170,7 @@ class Search:
     def keep_spares(self, pool: Pool) -> None:
         """Remember the best of a round for the next; what is scored meanwhile drops out there."""
         s = self._config.search
-        best = pool.best(s.n_spares, s.optimism)
+        best = pool.best(s.n_spares, s.optimism, n_drawn=_N_DRAWN_SPARES if s.n_spares else 0)
         self.spares, self._described_spares = list(best.made), best.described
 
     def described_spares(self) -> Description:
@@ -182,7 +184,7 @@ class Search:
         """Indices of the proposals that are worth an oracle call, the first first; at most n."""
         s = self._config.search
         return pool.choose(
-            n, optimism=s.optimism, random_share=s.random_share,
+            n, optimism=s.optimism, random_share=s.random_share, drawn_share=s.drawn_share,
             max_similarity=s.max_batch_similarity, rng=self._rng(number, 11),
         )  # fmt: skip
 
@@ -233,6 +235,17 @@ def prompt_of(origin: str) -> int:
     """The prompt's index of a ledger's origin, -1 where it had none."""
     _, _, prompt = origin.partition(", prompt ")
     return int(prompt) if prompt else -1
+
+
+def _with_drawn(shares: Mapping[str, float]) -> dict[str, float]:
+    """The shares with at least so much for the network's arms together, if there are any."""
+    drawn = {arm: s for arm, s in shares.items() if MOVE_OF.get(arm) in DRAWN}
+    total, has = sum(shares.values()), sum(drawn.values())
+    if not drawn or has >= _DRAWN_SHARE * total or has == total:
+        return dict(shares)
+    up = _DRAWN_SHARE * total / has
+    down = (1.0 - _DRAWN_SHARE) * total / (total - has)
+    return {arm: s * (up if arm in drawn else down) for arm, s in shares.items()}
 
 
 def _apportioned(shares: Mapping[str, float], n: int, rng: np.random.Generator) -> list[str]:

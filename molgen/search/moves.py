@@ -26,6 +26,8 @@ ARMS = {
     "graft": ("graft",),
     "edit": ("edit", "edit_twice"),
 }
+DRAWN = ("sample", "regrow", "link")  # moves of the network
+MOVE_OF = {arm: move for move, arms in ARMS.items() for arm in arms}
 _REGROWN = {"regrow_small": (1, 3), "regrow_medium": (4, 8), "regrow_large": (9, 16)}  # atoms
 N_PARENTS = {"sample": 0, "link": 2, "cross": 2}  # of the other arms: one
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molgen.search.moves import Made
+from molgen.search.moves import DRAWN, MOVE_OF, Made
 from molgen.search.surrogate import Description, together
 from property_models.sparse_counts import sparse, tanimoto_to
 
@@ -42,17 +42,31 @@ class Pool:
             np.concatenate([self.deviation, other.deviation]),
         )  # fmt: skip
 
-    def best(self, n: int, optimism: float) -> Pool:
-        """The n of highest mean plus so many deviations, the highest first."""
-        rows = np.argsort(-(self.mean + optimism * self.deviation), kind="stable")[:n]
+    def best(self, n: int, optimism: float, n_drawn: int = 0) -> Pool:
+        """The n of highest mean plus so many deviations, the highest first.
+
+        Args:
+            n: how many.
+            optimism: how many deviations.
+            n_drawn: after them so many more of each move of the network.
+        """
+        order = np.argsort(-(self.mean + optimism * self.deviation), kind="stable")
+        moves, rest = self._moves[order], order[n:]
+        more = [rest[moves[n:] == move][:n_drawn] for move in DRAWN]
+        rows = np.concatenate([order[:n], *more])
         return Pool(
             [self.made[i] for i in rows], self.described.take(rows), self.mean[rows],
             self.deviation[rows],
         )  # fmt: skip
 
+    @property
+    def _moves(self) -> NDArray[np.str_]:
+        """Of each proposal; shape (n,)."""
+        return np.array([MOVE_OF.get(m.arm, m.arm) for m in self.made], dtype=str)
+
     def choose(
-        self, n: int, *, optimism: float, random_share: float, max_similarity: float,
-        rng: np.random.Generator,
+        self, n: int, *, optimism: float, random_share: float, drawn_share: float,
+        max_similarity: float, rng: np.random.Generator,
     ) -> list[int]:  # fmt: skip
         """Which proposals are worth an oracle call.
 
@@ -63,6 +77,9 @@ class Pool:
             n: how many at most.
             optimism: mean over the slots of how many deviations count for a molecule.
             random_share: share of the slots that chance fills.
+            drawn_share: share of the slots for what one of the network's moves made, each move
+                in its turn: the surrogate knows the neighbours of what was scored best, and
+                would choose little else.
             max_similarity: of two chosen ones (Tanimoto on ECFP4 counts), while there are others.
             rng: decides what is left to chance.
 
@@ -75,8 +92,12 @@ class Pool:
         chosen: list[int] = []
         slots = rng.exponential(optimism, size=n)
         slots[rng.random(n) < random_share] = np.inf
-        for slot in slots:
+        moves, turns = self._moves, rng.choice(DRAWN, size=n)
+        turns[rng.random(n) >= drawn_share] = ""
+        for slot, turn in zip(slots, turns, strict=True):
             allowed = free & apart if (free & apart).any() else free
+            if (allowed & (moves == turn)).any():
+                allowed = allowed & (moves == turn)
             if np.isinf(slot):
                 best = int(rng.choice(np.flatnonzero(allowed)))
             else:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molgen.search.edits import cross, mutate, side_of_a_cut
+from molgen.search.edits import cross, graft, groups_of, mutate, side_of_a_cut
 
 DRUGS = [
     "O=C1COCCN1c1ccc(N2CC(CNC(=O)c3ccc(Cl)s3)OC2=O)cc1",  # rivaroxaban, flat
@@ -63,6 +63,49 @@ def test_a_cross_is_one_sound_molecule_with_atoms_of_both(
     assert child.GetNumAtoms() < sum(m.GetNumAtoms() for m in mols)
     known = {a.GetSymbol() for m in mols for a in m.GetAtoms()}
     assert {a.GetSymbol() for a in child.GetAtoms()} <= known
+
+
+@given(drugs, drugs, seeds)
+def test_a_graft_is_one_sound_molecule_with_a_group_of_the_donor(
+    smiles: str, donor: str, seed: int
+) -> None:
+    parent = Chem.MolFromSmiles(smiles)
+    groups = groups_of([Chem.MolFromSmiles(donor)])
+    child = graft(parent, groups, np.random.default_rng(seed))
+    if child is None:
+        assert not groups
+        return
+    assert is_one_sound_molecule(child)
+    sizes = [len(part) for _, part, _ in groups]
+    grown = child.GetNumAtoms() - parent.GetNumAtoms()
+    assert min(sizes) - parent.GetNumAtoms() // 2 <= grown <= max(sizes)
+
+
+def groups_in(*donors: str) -> list[str]:
+    """As SMILES that begin with the atom that binds."""
+    return sorted(
+        Chem.MolFragmentToSmiles(mol, sorted(part), rootedAtAtom=end)
+        for mol, part, end in groups_of([Chem.MolFromSmiles(d) for d in donors])
+    )
+
+
+def test_groups_are_what_hangs_at_a_single_bond_as_often_as_it_occurs() -> None:
+    assert groups_in("Cc1ccc(S(N)(=O)=O)cc1") == ["S(N)(=O)=O"]  # a methyl group is too small
+    assert groups_in("COc1ccccc1OC") == ["OC", "OC"]
+    assert groups_in("c1ccccc1", "CC") == []
+
+
+def test_a_sulphonamide_that_no_edit_makes_is_grafted() -> None:
+    aniline, seeds = Chem.MolFromSmiles("Nc1ccccc1"), range(200)
+    groups = groups_of([Chem.MolFromSmiles("Cc1ccc(S(N)(=O)=O)cc1")])
+    grafted = {Chem.MolToSmiles(graft(aniline, groups, np.random.default_rng(s))) for s in seeds}
+    assert {"NS(=O)(=O)c1ccccc1", "Nc1ccc(S(N)(=O)=O)cc1", "NS(=O)(=O)Nc1ccccc1"} <= grafted
+    edited = {Chem.MolToSmiles(mutate(aniline, np.random.default_rng(s))) for s in seeds}
+    assert not any("S(=O)(=O)" in smiles for smiles in edited)
+
+
+def test_without_groups_nothing_is_grafted() -> None:
+    assert graft(Chem.MolFromSmiles("Nc1ccccc1"), [], np.random.default_rng(0)) is None
 
 
 def test_the_same_seed_gives_the_same_edit() -> None:
