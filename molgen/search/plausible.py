@@ -29,11 +29,16 @@ _RULES = {
     "two heteroatoms in a ring of three": "[r3;#7,#8,#16]@[r3;#7,#8,#16]",
     "two neighbouring heteroatoms in a ring of four": "[r4;#7,#8,SX2]@[r4;#7,#8,SX2]",
     "double bond in a ring of four": "[r4;!$([r4]@[r4]=O)]=@[r4;!$([r4]@[r4]=O)]",  # not squarates
-    "double bond out of a ring of three": "[r3;!$([r3]1[#7,#8,#16][r3]1)]=[#6,#7]",
+    "double bond out of a ring of three": "[r3]=[#7,#8,#16],[r3;!$([r3]1[#7,#8,#16][r3]1)]=[#6]",
+    "imine of formaldehyde": "[CX3H2]=[NX2]",
     "open azo or diazo group": "[#7;!a;!R]=[#7;!a]",
     "two hydroxyls on one carbon": "[OX2H][CX4][OX2H]",
     "vinyl ether, thioether or amine": (
         "[CX3H2]=[CX3H1][OX2,SX2,NX3],[CX3]=[CX3;!R]-[OX2]-[CX3;!R]=[CX3]"
+    ),
+    "ketene acetal or aminal": (
+        "[CX3;!a;!$(C-[#6]=[O,N,S]);!$(C-C#N);!$(C-[N+](=O));!$(C-S(=O)=O);!$(C-a)]=[CX3;!a]"
+        "([NX3,OX2,SX2])[NX3,OX2,SX2]"
     ),
     "hemiaminal": "[OX2H,SX2H][CX4][NX3]",
     "hemiacetal": "[OX2H,SX2H][CX4;!$([R]@[CX4][OX2H])][OX2,SX2]",  # a sugar's is fine

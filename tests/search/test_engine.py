@@ -18,7 +18,7 @@ from molgen.ledger import LedgerRow
 from molgen.search.bandit import Bandit
 from molgen.search.engine import Search
 from molgen.search.library import Library
-from molgen.search.moves import Order
+from molgen.search.moves import DRAWN, MOVE_OF, Made, Order
 from molgen.search.pool import Pool
 from molgen.search.population import Population, draw_parents
 from molgen.search.surrogate import MIN_SCORED, Surrogate, describe
@@ -127,7 +127,8 @@ def pool_of(surrogate: Surrogate, proposed: list[str]) -> Pool:
 
 
 def chosen_of(surrogate: Surrogate, proposed: list[str], n: int, **changes: float) -> list[str]:
-    options = {"optimism": 0.0, "random_share": 0.0, "max_similarity": 1.0} | changes
+    options = {"optimism": 0.0, "random_share": 0.0, "drawn_share": 0.0, "max_similarity": 1.0}
+    options |= changes
     chosen = pool_of(surrogate, proposed).choose(n, rng=np.random.default_rng(3), **options)
     return [proposed[i] for i in chosen]
 
@@ -150,6 +151,26 @@ def test_a_batch_is_not_one_molecule_eight_times() -> None:
     proposed = [*ALKYL, "Cn1c(=O)c2c(ncn2C)n(C)c1=O", "CC(=O)Oc1ccccc1C(=O)O"]
     batch = chosen_of(taught(READABLE), proposed, 3, max_similarity=0.4)
     assert len(set(batch) & set(ALKYL)) <= 2
+
+
+def test_a_share_of_a_batch_is_for_what_the_network_made() -> None:
+    proposed = [*READABLE[:20], *ALKYL, *READABLE[20:40]]
+    described = describe(proposed)
+    arms = ["edit"] * 20 + ["sample", "regrow_small", "regrow_large", "link"] * 2 + ["edit"] * 20
+    made = [Made(s, arm, (), -1) for s, arm in zip(proposed, arms, strict=True)]
+    mean = np.where(np.array(arms) == "edit", 1.0, 0.0)
+    pool = Pool(made, described, mean, np.zeros(len(made)))
+    options = {"optimism": 0.0, "random_share": 0.0, "max_similarity": 1.0}
+
+    def arms_of(share: float) -> list[str]:
+        rng = np.random.default_rng(1)
+        return [arms[i] for i in pool.choose(12, drawn_share=share, rng=rng, **options)]
+
+    assert set(arms_of(0.0)) == {"edit"}
+    assert 2 <= 12 - arms_of(0.5).count("edit") <= 8
+    # all eight, whether regrown or linked; then the best of the others
+    assert sorted(set(arms_of(1.0))) == ["edit", "link", "regrow_large", "regrow_small", "sample"]
+    assert pool.best(3, optimism=0.0, n_drawn=1).made[3:] == [made[20], made[21], made[23]]
 
 
 def test_before_enough_is_known_nothing_is_ranked() -> None:
@@ -199,6 +220,14 @@ def test_at_first_the_policy_is_sampled_and_then_all_moves_share() -> None:
     assert {o.arm for o in second} >= {"sample", "edit", "regrow_medium", "cross"}
     assert all(p in READABLE for o in second for parents in o.parents for p in parents)
     assert all(len(p) == 2 for o in second if o.arm == "cross" for p in o.parents)
+
+
+def test_half_of_a_rounds_proposals_are_the_networks() -> None:
+    search = knowing(READABLE[:40], proposals_per_call=40)
+    search.learn([row(99, READABLE[40], 5.0, origin="edit")], {"edit": 40})  # which pays
+    orders = [o for shard in search.orders(2) for o in shard]
+    drawn = sum(len(o.parents) for o in orders if MOVE_OF[o.arm] in DRAWN)
+    assert 0.49 < drawn / sum(len(o.parents) for o in orders) < 0.7
 
 
 def test_shards_hold_as_many_as_the_config_says() -> None:
@@ -295,7 +324,7 @@ def test_the_most_promising_proposals_have_children_by_cheap_moves() -> None:
     pool = judged(search, 1, READABLE[10:])
     (orders,) = search.breeding_orders(1, 1, pool)
     assert sum(len(o.parents) for o in orders) == 30
-    assert {o.arm for o in orders} <= {"edit", "edit_twice", "cross"}
+    assert {o.arm for o in orders} <= {"edit", "edit_twice", "cross", "graft"}
     assert {p for o in orders for ps in o.parents for p in ps} <= set(READABLE[10:])
     assert search.breeding_orders(1, 1, pool) == [orders]
     assert search.breeding_orders(1, 2, pool) != [orders]

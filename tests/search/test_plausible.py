@@ -41,9 +41,14 @@ DRUGS = {
     "clomifene": "CCN(CC)CCOc1ccc(/C(=C(/Cl)c2ccccc2)c2ccccc2)cc1",
     "bethanechol": "CC(C[N+](C)(C)C)OC(N)=O",
     "a cephalosporin": "CC1=C(C(=O)O)N2C(=O)C(NC(=O)/C(=N\\OC)c3csc(N)n3)C2SC1",
+    "ranitidine": "CNC(=C[N+](=O)[O-])NCCSCc1ccc(CN(C)C)o1",
     "minoxidil": "Nc1cc(N2CCCCC2)nc(N)[n+]1[O-]",
 }
 NONSENSE = {
+    "CC1C(=O)N1C": "double bond out of a ring of three",
+    "CN=C1CC1": "double bond out of a ring of three",
+    "C=NCc1ccccc1": "imine of formaldehyde",
+    "C=C1OCCN1C(N)=O": "ketene acetal or aminal",
     "CC=C=CC": "cumulated double bonds",
     "CCOOCC": "peroxide",
     "CNONC": "three heteroatoms in a chain",
