@@ -54,12 +54,13 @@ def explain_file(
         output: .html; replaced only when it is complete.
         endpoints: What to explain; empty: everything there is a predictor for.
         folder: Folder of predictors; None: the shipped ones.
-        smiles_column: Where a table holds the structures.
+        smiles_column: Where a table holds the structures; of all tables given here.
         n_max: Rows to explain.
         background: Structures to fit additive surrogates on, at most `MAX_BACKGROUND`; None:
             those that the predictors keep.
         measured: Table with the measured values of the one endpoint asked for; replacements seen
-            in at least `MIN_PAIRS` of its matched pairs are tried. None: the common ones.
+            in at least `MIN_PAIRS` of its matched pairs are tried. A compound of which only a
+            bound is known ('>10') is in no pair. None: the common replacements.
         value_column: Column of values there.
 
     Returns:
@@ -79,7 +80,9 @@ def explain_file(
     if not smiles:
         raise DataError(f"{table}: holds no structure")
     predictors = open_predictors(folder, endpoints)
-    replacements = None if measured is None else _replacements(measured, value_column)
+    replacements = None
+    if measured is not None:
+        replacements = _replacements(measured, smiles_column, value_column)
     surrogates = _surrogates(predictors, background, smiles_column)
     found = _explanations(predictors, smiles, replacements, surrogates)
     page = _page(found)
@@ -107,12 +110,14 @@ def _explanations(
     ]
 
 
-def _replacements(measured: Path, value_column: str) -> list[Replacement]:
+def _replacements(measured: Path, smiles_column: str, value_column: str) -> list[Replacement]:
     from property_models.cleaning import clean
-    from property_models.datasets import read_file
+    from property_models.datasets import CleaningRules, read_file
     from property_models.explain import matched_pairs, replacements_of
 
-    rows = read_file(measured, value_column=value_column)
+    # The difference of a bound and a value is no measured change.
+    rules = CleaningRules(censored="drop")
+    rows = read_file(measured, smiles_column=smiles_column, value_column=value_column, rules=rules)
     table = clean(rows, task="regression")
     mols = [molecule.mol for molecule in table.molecules if molecule.mol is not None]
     return replacements_of(matched_pairs(mols), table.values, min_pairs=MIN_PAIRS)

@@ -1,7 +1,8 @@
 """Honest intervals: conformal prediction for regression, Venn-Abers for classification.
 
 Both are fitted on out-of-fold predictions: each score comes from a model that saw neither the
-compound nor its scaffold.
+structure nor its scaffold. A tautomer with other bonds in its rings has another scaffold, so of a
+few compounds another tautomer was seen.
 """
 
 from __future__ import annotations
@@ -81,6 +82,16 @@ class Calibrated:
     high: Array
     expected_error: Array
     in_domain: NDArray[np.bool_]
+
+    def within(self, least: float, greatest: float) -> Calibrated:
+        """The same with values and ends of intervals moved into a range.
+
+        Where no measurement can lie outside the range, the intervals cover as many as before.
+        """
+        value, low, high = (
+            np.clip(part, least, greatest) for part in (self.value, self.low, self.high)
+        )
+        return replace(self, value=value, low=low, high=high)
 
 
 def held_out_errors(task: Task, measured: Array, held_out: HeldOut) -> Array:

@@ -116,10 +116,12 @@ def _official(test: Mapping[str, Any]) -> str:
         return ""
     low, high = test["interval_95"]
     name = escape(_NAMES.get(test["metric"], test["metric"]))
+    peer = ""
+    if "peer_value" in test:  # for many data sets nobody has published a result
+        peer = f"; to compare: {test['peer_value']:.3g}, {escape(str(test['peer']))}"
     return (
         f"<p>Official test set ({test['n_test']:,} compounds): {name} {test['value']:.3g} "
-        f"({low:.3g} to {high:.3g}); to compare: {test['peer_value']:.3g}, "
-        f"{escape(str(test['peer']))}.</p>"
+        f"({low:.3g} to {high:.3g}){peer}.</p>"
     )
 
 

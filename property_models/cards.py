@@ -323,12 +323,10 @@ def _calibration_entry(calibration: Calibration) -> dict[str, Any]:
         entry["level"] = LEVEL
         entry["multiple"] = round(calibration.intervals.multiple, 4)
         entry["exponent"] = calibration.intervals.exponent
-    if calibration.difficulty is not None:
-        slopes = calibration.difficulty.slopes
-        entry["expected_error_change_by_one_sd"] = {
-            name: round(math.exp(slope), 3)
-            for name, slope in zip(SIGNALS, slopes.tolist(), strict=True)
-        }
+    slopes = calibration.difficulty.slopes.tolist()
+    entry["expected_error_change_by_one_sd"] = {
+        name: round(math.exp(slope), 3) for name, slope in zip(SIGNALS, slopes, strict=True)
+    }
     return entry
 
 

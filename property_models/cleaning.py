@@ -31,6 +31,7 @@ class _Measurement:
     value: float
     relation: str
     year: float
+    assay: str
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def clean(rows: Rows, *, task: Task) -> Table:
         n_obs=np.array([result.n_obs for result in used.values()], np.int64),
         spread=np.array([result.spread for result in used.values()], np.float64),
         year=np.array([_first_year(groups[smiles]) for smiles in used], np.float64),
+        assay=None if rows.assay is None else [_one_assay(groups[smiles]) for smiles in used],
         dropped=dict(dropped),
         conflicts={
             smiles: [m.value for m in groups[smiles]]
@@ -122,6 +124,7 @@ def _grouped(rows: Rows, dropped: Counter[str]) -> dict[str, list[_Measurement]]
                     float(rows.values[i]),
                     "=" if rows.relation is None else str(rows.relation[i]),
                     float("nan") if rows.year is None else float(rows.year[i]),
+                    "" if rows.assay is None else rows.assay[i],
                 )
             )
     return groups
@@ -166,6 +169,11 @@ def _merge_bounds(group: list[_Measurement], rules: CleaningRules) -> _Merged:
 def _first_year(group: list[_Measurement]) -> float:
     known = [m.year for m in group if np.isfinite(m.year)]
     return min(known, default=float("nan"))
+
+
+def _one_assay(group: list[_Measurement]) -> str:
+    assays = {m.assay for m in group}
+    return assays.pop() if len(assays) == 1 else ""
 
 
 def _counts(

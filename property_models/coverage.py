@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,30 +12,25 @@ from rdkit.Chem import Descriptors, rdMolDescriptors
 
 from property_models.datasets import Table
 from property_models.molecules import scaffold
+from property_models.structure_kinds import (
+    BORON,
+    MACROCYCLE_ATOMS,
+    charge_class,
+    has,
+    is_acyclic,
+    is_macrocycle,
+    is_peptide,
+    unusual_elements,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MACROCYCLE_ATOMS = 12
 LARGE_DA = 600.0
 SMALL_DA = 200.0
 FEW_SHARE = 0.01  # a kind of compound below this share, or below so many, is under-represented
 FEW_COMPOUNDS = 30
 
-_ACIDS = (
-    "[CX3](=O)[OX2H1]",  # carboxylic
-    "[#16X4](=O)(=O)[OX2H1]",  # sulfonic
-    "[PX4](=O)[OX2H1]",  # phosphonic, phosphoric
-    "c1nnn[nH]1",  # tetrazole
-    "[CX3](=O)[NX3H1][SX4](=O)=O",  # acyl sulfonamide
-)
-_BASES = (
-    # aliphatic amine: no amide, aniline, enamine, cyanamide, N-N, N-O
-    "[NX3;!$(N~[!#6;!#1]);!$(N-C=[O,N,S]);!$(N-c);!$(N-C=C);!$(N-C#N)]",
-    "[NX2]=[CX3]([NX3])[NX3]",  # guanidine
-    "[CX3]([NX3])=[NX2H1]",  # amidine
-    "[nX2]1c[nH]cc1",  # imidazole
-)
 # Electrophiles that bind targets by a covalent bond, after the reviews of covalent drugs, such as
 # Boike et al. 2022, https://doi.org/10.1038/s41573-022-00542-z.
 _WARHEADS = (
@@ -52,77 +46,30 @@ _WARHEADS = (
     "[NX2]=C=[O,S]",  # isocyanate, isothiocyanate
     "[CX3](=O)[CX3](=O)[NX3]",  # ketoamide
 )
-_ORGANIC = frozenset([1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 34, 35, 53])  # boron is told apart
-
-
-@cache
-def _pattern(smarts: str) -> Chem.Mol:
-    pattern = Chem.MolFromSmarts(smarts)
-    assert pattern is not None, smarts
-    return pattern
-
-
-def _has(mol: Chem.Mol, smarts: Iterable[str]) -> bool:
-    return any(mol.HasSubstructMatch(_pattern(text)) for text in smarts)
 
 
 def _weight(mol: Chem.Mol) -> float:
     return float(Descriptors.MolWt(mol))  # type: ignore[attr-defined]  # made at import
 
 
-def _is_macrocycle(mol: Chem.Mol) -> bool:
-    return any(len(ring) >= MACROCYCLE_ATOMS for ring in mol.GetRingInfo().AtomRings())
-
-
-def _is_peptide(mol: Chem.Mol) -> bool:
-    """Three residues of alpha-amino acids in a row, or more."""
-    residue = "[NX3][CX4][CX3](=O)"
-    return _has(mol, [residue * 3])
-
-
-def _has_metal(mol: Chem.Mol) -> bool:
-    return any(atom.GetAtomicNum() not in _ORGANIC for atom in mol.GetAtoms())
-
-
-def _has_boron(mol: Chem.Mol) -> bool:
-    return any(atom.GetAtomicNum() == 5 for atom in mol.GetAtoms())
-
-
 def _has_undefined_centre(mol: Chem.Mol) -> bool:
     return rdMolDescriptors.CalcNumUnspecifiedAtomStereoCenters(mol) > 0
 
 
-def _is_permanently_charged(mol: Chem.Mol) -> bool:
-    return Chem.GetFormalCharge(mol) != 0
-
-
-def charge_class(mol: Chem.Mol) -> str:
-    """'acid', 'base', 'zwitterion', 'neutral' or 'charged', by functional groups near pH 7.
-
-    A rough rule by patterns, not a pKa: strong enough to tell series apart, no more.
-    """
-    if _is_permanently_charged(mol):
-        return "charged"
-    acid, base = _has(mol, _ACIDS), _has(mol, _BASES)
-    if acid and base:
-        return "zwitterion"
-    return "acid" if acid else "base" if base else "neutral"
-
-
 KINDS: dict[str, Callable[[Chem.Mol], bool]] = {
-    f"macrocycle (ring of {MACROCYCLE_ATOMS} atoms or more)": _is_macrocycle,
-    "peptide (three residues or more)": _is_peptide,
+    f"macrocycle (ring of {MACROCYCLE_ATOMS} atoms or more)": is_macrocycle,
+    "peptide (three residues or more)": is_peptide,
     f"large (above {LARGE_DA:g} Da)": lambda mol: _weight(mol) > LARGE_DA,
     f"small (below {SMALL_DA:g} Da)": lambda mol: _weight(mol) < SMALL_DA,
-    "acyclic": lambda mol: mol.GetRingInfo().NumRings() == 0,
+    "acyclic": is_acyclic,
     "without an aromatic ring": lambda mol: rdMolDescriptors.CalcNumAromaticRings(mol) == 0,
     "acid": lambda mol: charge_class(mol) == "acid",
     "base": lambda mol: charge_class(mol) == "base",
     "zwitterion": lambda mol: charge_class(mol) == "zwitterion",
-    "permanently charged": _is_permanently_charged,
-    "covalent warhead": lambda mol: _has(mol, _WARHEADS),
-    "boron": _has_boron,
-    "metal or other unusual element": _has_metal,
+    "permanently charged": lambda mol: charge_class(mol) == "charged",
+    "covalent warhead": lambda mol: has(mol, _WARHEADS),
+    "boron": lambda mol: BORON in unusual_elements(mol),
+    "metal or other unusual element": lambda mol: bool(unusual_elements(mol) - {BORON}),
     "phosphorus": lambda mol: any(atom.GetAtomicNum() == 15 for atom in mol.GetAtoms()),
     "undefined stereocentre": _has_undefined_centre,
 }

@@ -193,6 +193,7 @@ def stacked_scores(
     weights: Weights = "stacked",
     loss: Loss = "mse",
     auxiliary: Auxiliary | None = None,
+    strict_keys: Sequence[str] | None = None,
     map: Map = map,
 ) -> Array:
     """Scores of other compounds by an ensemble whose weights are learnt on the training ones.
@@ -208,6 +209,7 @@ def stacked_scores(
         weights: 'stacked': learnt by cross-validation; 'fixed': those of the recipes.
         loss: What stacking minimises in regression.
         auxiliary: Sister assays for networks; leave the test compounds out of them before.
+        strict_keys: Of the training compounds, as for `cross_validate`.
         map: Runs the folds.
 
     Returns:
@@ -223,6 +225,7 @@ def stacked_scores(
             seed=seed,
             loss=loss,
             auxiliary=auxiliary,
+            strict_keys=strict_keys,
             map=map,
         ).weights
     else:

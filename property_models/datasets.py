@@ -114,6 +114,8 @@ class Table:
         n_obs: Measurements behind each value, int64, shape (n,).
         spread: Largest minus smallest exact measurement, float64, shape (n,).
         year: First year of publication, float64, shape (n,); NaN where unknown.
+        assay: The assay of all its measurements, length n; '' where they are from several, or it
+            is unknown. None: no such column.
         dropped: Number of rows that were left out, by reason.
         conflicts: Structures whose measurements disagree: SMILES -> its values.
     """
@@ -126,6 +128,7 @@ class Table:
     n_obs: NDArray[np.int64] | None = None
     spread: NDArray[np.float64] | None = None
     year: NDArray[np.float64] | None = None
+    assay: list[str] | None = None
     dropped: Mapping[str, int] = field(default_factory=dict)
     conflicts: Mapping[str, list[float]] = field(default_factory=dict)
 
@@ -292,7 +295,7 @@ def read_file(
             place, with a reason.
         relation_column: Column of signs.
         year_column: Column of years, for time splits.
-        assay_column: Column that tells assays apart, for the data report.
+        assay_column: Column that tells assays apart, for the data report and the model card.
         transform: 'neg_log10_molar' turns concentrations (IC50, Ki, EC50) into -log10(mol/L).
         rules: How several values of one structure become one.
 

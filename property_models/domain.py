@@ -101,8 +101,7 @@ class ReferenceIndex:
         bits: Packed ECFP4 of 1024 bits, uint64, shape (m, 16).
         inchikeys: First InChIKey blocks, length m.
         values: Measured values in the endpoint's unit, float64, shape (m,).
-        errors: Absolute out-of-fold errors of these compounds, float32, shape (m,); NaN where
-            the predictor was made before they were kept.
+        errors: Absolute out-of-fold errors of these compounds, float32, shape (m,).
     """
 
     bits: NDArray[np.uint64]
@@ -121,7 +120,7 @@ class Domain:
     Attributes:
         min_similarity: ECFP4 Tanimoto similarity to the nearest training compound.
         max_difficulty: Expected absolute error, in the endpoint's unit (for a probability, in
-            probability); infinite where a predictor has no such border.
+            probability).
     """
 
     min_similarity: float

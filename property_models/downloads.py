@@ -93,7 +93,7 @@ def fetch(
     files = []
     for download in home.downloads:
         on_message(f"fetching {download.url}")
-        path, message = fetch_file(download, folder)
+        path, message = fetch_file(download, folder, force=force)
         files.append(path)
         messages += [message] if message else []
     frame, n_unreadable = convert(home, files)
@@ -109,8 +109,13 @@ def fetch(
     return Fetched(target, messages)
 
 
-def fetch_file(download: Download, folder: Path) -> tuple[Path, str]:
+def fetch_file(download: Download, folder: Path, *, force: bool = False) -> tuple[Path, str]:
     """Downloads one file, or takes up a download that broke off.
+
+    Args:
+        download: What to fetch.
+        folder: Where it is kept.
+        force: Download again although it is there; it stays until the new one is whole.
 
     Returns:
         (path, message): what the user should know, such as an unverified checksum; '' if nothing.
@@ -122,7 +127,7 @@ def fetch_file(download: Download, folder: Path) -> tuple[Path, str]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / download.name
     partial = path.with_name(path.name + ".partial")
-    if not path.is_file():
+    if force or not path.is_file():
         _download(download.url, partial)
         _verify(download, partial)
         os.replace(partial, path)

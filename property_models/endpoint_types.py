@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,14 @@ Family = Literal[
     "physical chemistry",
     "",
 ]
+
+# What the first factor of a unit such as 'mL/min/g' may be where no value is below 0: a time, a
+# length, a volume, a mass or an amount of substance. Not an energy, which may have any sign.
+_AMOUNTS = frozenset(
+    (
+        "s min h d cm L mL uL µL μL g mg ug µg μg ng M mM uM µM μM nM pM mol mmol umol nmol pmol"
+    ).split()
+)
 
 
 @dataclass(frozen=True)
@@ -47,3 +56,15 @@ class Endpoint:
     dataset: str = ""
     family: Family = ""
     panel: str = ""
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Least and greatest value that the unit allows; infinite where it sets none.
+
+        Logarithms have none, nor has a unit that is not known here.
+        """
+        if self.task == "classification":
+            return 0.0, 1.0
+        if self.unit.startswith("%"):
+            return 0.0, 100.0
+        return (0.0 if self.unit.split("/")[0] in _AMOUNTS else -math.inf), math.inf

@@ -66,7 +66,7 @@ def endpoint(name: str) -> Endpoint:
 def sisters(name: str) -> list[Endpoint]:
     """The other endpoints of the same panel, which a network may learn together with this one.
 
-    Those named by rule are not among them: `datasets.columns_of` lists what a table holds.
+    Those named by rule are not among them: `datasets.members_at_hand` lists what a table holds.
     """
     panel = endpoint(name).panel
     return [e for e in ENDPOINTS.values() if panel and e.panel == panel and e.name != name]

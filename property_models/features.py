@@ -29,6 +29,7 @@ N_ECFP_COUNTS = 2048  # the kernel's length; trees and the reference index use i
 N_ECFP_BITS = 1024
 N_AVALON = 1024
 N_ERG = 441  # 21 distances x 21 pairs of property points
+N_TABLE_COLUMNS = N_ECFP_BITS + N_AVALON + N_ERG + len(DESCRIPTOR_NAMES)
 
 _FINGERPRINTS: dict[str, Any] = {
     "ecfp": rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=N_ECFP_COUNTS),

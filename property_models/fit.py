@@ -124,6 +124,7 @@ def fit_predictor(
         cluster=cluster,
         names=_names(recipes),
         seed=derived_seed(seed, "bootstrap"),
+        assay=table.assay,
     )
     if on_metrics is not None:
         flat = {k: v for k, v in metrics.items() if isinstance(v, float)}
@@ -326,6 +327,7 @@ def _official_test(
         weights=training.weights,
         loss=training.loss,
         auxiliary=auxiliary,
+        strict_keys=table.inchikeys if training.strict else None,
         map=map,
     )
     measured = test.values[usable]

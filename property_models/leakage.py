@@ -6,17 +6,13 @@ fragments agree: salts, charge states, stereoisomers and the tautomers that InCh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from property_models.molecules import inchikey_block, standardise_all
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -71,33 +67,3 @@ def without(keys: Sequence[str], held_out: Sequence[str]) -> NDArray[np.bool_]:
     """Mask, shape (n,), of the rows that share no compound with the held-out ones."""
     known = set(held_out) - {""}
     return np.array([key not in known for key in keys], bool)
-
-
-def overlap_table(
-    train: Mapping[str, Sequence[str]], test: Mapping[str, Sequence[str]]
-) -> pd.DataFrame:
-    """Overlap of every test set with every training set, across tasks.
-
-    A model that learns several tasks together has seen a test compound of one task where it
-    stands in the training rows of another.
-
-    Args:
-        train: Name -> keys of the training rows.
-        test: Name -> keys of the test rows.
-
-    Returns:
-        One row per test set: `n_test`, then for each training set its number of overlapping test
-        rows, and `any`: test rows that stand in at least one of them.
-    """
-    import pandas as pd
-
-    everything = [key for keys in train.values() for key in keys]
-    lines = {
-        name: {
-            "n_test": len(keys),
-            **{other: len(overlap(others, keys).rows) for other, others in train.items()},
-            "any": len(overlap(everything, keys).rows),
-        }
-        for name, keys in test.items()
-    }
-    return pd.DataFrame.from_dict(lines, orient="index")

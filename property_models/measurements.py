@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -54,7 +56,7 @@ def read_numbers(column: Sequence[object], where: str) -> tuple[Array, Relations
     """Numbers and signs of cells such as 3.2, '> 10000', '<0.5' or '~3'.
 
     Args:
-        column: n cells; empty ones and NaN are not measured.
+        column: n cells, numbers or text; empty ones and NaN are not measured.
         where: File and column, for the message.
 
     Returns:
@@ -68,11 +70,15 @@ def read_numbers(column: Sequence[object], where: str) -> tuple[Array, Relations
     relations = np.full(len(column), "=", dtype="<U1")
     bad = []
     for row, cell in enumerate(column):
-        if isinstance(cell, int | float | np.number):
+        if isinstance(cell, Real | Decimal | np.bool_):
             values[row] = float(cell)
             continue
-        if not isinstance(cell, str) or not cell.strip():
-            continue  # None, pandas' NA, an empty cell
+        if not isinstance(cell, str):
+            if not _is_missing(cell):
+                bad.append(row)
+            continue
+        if not cell.strip():
+            continue
         match = _SIGNED.fullmatch(cell)
         assert match is not None, "the pattern matches any text"
         try:
@@ -87,6 +93,14 @@ def read_numbers(column: Sequence[object], where: str) -> tuple[Array, Relations
             f"({len(bad)} such rows); leave the cell empty where nothing was measured"
         )
     return values, relations
+
+
+def _is_missing(cell: object) -> bool:
+    """Whether a cell is None, pandas' NA or NaT."""
+    import pandas as pd
+
+    # Of a list pandas would ask for each entry.
+    return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))
 
 
 def read_relations(column: Sequence[object]) -> tuple[Relations, list[str]]:

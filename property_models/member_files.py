@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
+from property_models.descriptors import DESCRIPTOR_NAMES
 from property_models.endpoints import Task
-from property_models.features import N_ECFP_COUNTS
-from property_models.kernel import KernelRecipe, Scaling, TanimotoKernel
-from property_models.sparse_counts import SparseCounts
+from property_models.features import N_ECFP_COUNTS, N_TABLE_COLUMNS
+from property_models.kernel import Fingerprint, KernelRecipe, Scaling, TanimotoKernel
+from property_models.sparse_counts import SparseCounts, check_sparse
 from property_models.trees import BoostedTrees, ForestRecipe, RandomForest, TreesRecipe
 
 if TYPE_CHECKING:
@@ -125,10 +126,13 @@ def load_member(entry: Mapping[str, Any], blob: bytes, task: Task) -> Member:
             two do not fit, or the file is not what `member_bytes` wrote.
     """
     kind, transform = entry["kind"], entry.get("transform", "none")
-    if kind == "boosted_trees":
-        return BoostedTrees.from_bytes(blob, transform)
-    if kind == "random_forest":
-        return RandomForest.from_bytes(blob, transform)
+    if kind in ("boosted_trees", "random_forest"):
+        trees = (BoostedTrees if kind == "boosted_trees" else RandomForest).from_bytes(
+            blob, transform
+        )
+        if any(model.n_columns != N_TABLE_COLUMNS for model in trees.models):
+            raise ValueError(f"trees on another table than the {N_TABLE_COLUMNS} columns computed")
+        return trees
     arrays = load_arrays(blob)
     if kind == "tanimoto_kernel":
         return _load_kernel(entry, arrays)
@@ -141,7 +145,7 @@ def _load_kernel(entry: Mapping[str, Any], arrays: Arrays) -> TanimotoKernel:
     # A fingerprint of the recipe that got no weight in the fit was not kept.
     kept = [name for name in entry["fingerprints"] if f"{name}.starts" in arrays]
     descriptor_share, length, mean, variance, noise_ratio = map(float, arrays["scalars"])
-    return TanimotoKernel(
+    model = TanimotoKernel(
         fingerprints=tuple(kept),
         counts=tuple(
             SparseCounts(
@@ -163,6 +167,29 @@ def _load_kernel(entry: Mapping[str, Any], arrays: Arrays) -> TanimotoKernel:
         noise_ratio=noise_ratio,
         transform=entry["transform"],
     )
+    _check_kernel(model)
+    return model
+
+
+def _check_kernel(model: TanimotoKernel) -> None:
+    """ValueError where the arrays are not of the same compounds, columns and fingerprints."""
+    n, n_descriptors = len(model), len(DESCRIPTOR_NAMES)
+    for counts in model.counts:
+        check_sparse(counts, n)
+    width = n_descriptors if model.descriptor_share > 0 else model.descriptors.shape[1]
+    shapes: dict[str, tuple[NDArray[Any], tuple[int, ...]]] = {
+        "dual": (model.dual, (n,)),
+        "shares": (model.shares, (len(model.fingerprints),)),
+        "descriptors": (model.descriptors, (n, width)),
+        "descriptor_mean": (model.scaling.mean, (n_descriptors,)),
+        "descriptor_scale": (model.scaling.scale, (n_descriptors,)),
+    }
+    for name, (array, shape) in shapes.items():
+        if array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    unknown = set(model.fingerprints) - set(get_args(Fingerprint))
+    if unknown:
+        raise ValueError(f"unknown fingerprints: {', '.join(sorted(unknown))}")
 
 
 def _load_network(entry: Mapping[str, Any], arrays: Arrays, task: Task) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -46,7 +47,8 @@ class Prediction:
     Attributes:
         value: float64, shape (n,), in the endpoint's unit (regression) or the calibrated
             probability of the positive class (classification).
-        low: Lower end of the 90 % interval (regression) or Venn-Abers p0 (classification).
+        low: Lower end of the 90 % interval (regression) or Venn-Abers p0 (classification). Never
+            beyond what the unit allows: no half-life below 0, no more than 100 % bound.
         high: Upper end, or Venn-Abers p1.
         spread: Standard deviation over the members' scores: how far they disagree. It is no
             measure of the error by itself; the interval is.
@@ -98,12 +100,16 @@ class Predictor:
         self.endpoint: Endpoint = endpoint_of(card)
         self.name: str = card.endpoint
         self.parts = parts
+        self._limits = _limits_kept(self.endpoint.limits, parts.reference.values)
 
     def predict(self, smiles: Sequence[str]) -> Prediction:
         """Predicts molecules in order.
 
         A salt form, a charge state and the order of atoms or molecules change nothing. A SMILES
         that cannot be predicted gives NaN and a reason; nothing is raised for it.
+
+        Raises:
+            DataError: One text in place of a list of them.
         """
         return _predict_all({self.name: self}, smiles)[self.name]
 
@@ -116,7 +122,11 @@ class Predictor:
 
         Returns:
             Length n, nearest first; an empty list where the SMILES cannot be read.
+
+        Raises:
+            DataError: One text in place of a list of them.
         """
+        _check_many(smiles)
         reference = self.parts.reference
         found: list[list[Neighbour]] = [[] for _ in smiles]
         for start in range(0, len(smiles), CHUNK):
@@ -135,7 +145,7 @@ class Predictor:
         scores, deviations = scores_and_deviations(parts.members, features)
         score, spread = combined(scores, parts.weights, task=self.card.task, deviations=deviations)
         evidence = make_evidence(score, spread, rows, similarity, reference.errors)
-        calibrated = parts.calibration.apply(evidence)
+        calibrated = parts.calibration.apply(evidence).within(*self._limits)
         return {
             "value": calibrated.value,
             "low": calibrated.low,
@@ -146,6 +156,18 @@ class Predictor:
             "neighbour_value": reference.values[rows[:, 0]],
             "neighbour_inchikey": [reference.inchikeys[row] for row in rows[:, 0]],
         }
+
+
+def _limits_kept(limits: tuple[float, float], measured: Array) -> tuple[float, float]:
+    """Those limits of a unit that all measured values of the training keep to.
+
+    A user's '% inhibition' may be below 0 or above 100, whatever the unit promises.
+    """
+    least, greatest = limits
+    return (
+        least if (measured >= least).all() else -math.inf,
+        greatest if (measured <= greatest).all() else math.inf,
+    )
 
 
 def load_predictor(folder: Path) -> Predictor:
@@ -189,6 +211,9 @@ def predict_table(predictors: Mapping[str, Predictor], smiles: Sequence[str]) ->
         One row per input, in order. For each endpoint e: `e`, `e_low`, `e_high`, `e_spread`,
         `e_in_domain`, `e_neighbour_inchikey`, `e_neighbour_similarity`, `e_neighbour_value`; and
         `reason`, '' where the row was predicted.
+
+    Raises:
+        DataError: One text in place of a list of them.
     """
     import pandas as pd
 
@@ -205,6 +230,7 @@ def predict_table(predictors: Mapping[str, Predictor], smiles: Sequence[str]) ->
 def _predict_all(
     predictors: Mapping[str, Predictor], smiles: Sequence[str]
 ) -> dict[str, Prediction]:
+    _check_many(smiles)
     pieces: dict[str, list[Prediction]] = {name: [] for name in predictors}
     for start in range(0, len(smiles), CHUNK):
         molecules, usable, features = _featurised(smiles[start : start + CHUNK])
@@ -212,6 +238,12 @@ def _predict_all(
             found = predictor._predict_features(features) if len(usable) else {}
             pieces[name].append(_placed(found, usable, molecules))
     return {name: _joined(parts) for name, parts in pieces.items()}
+
+
+def _check_many(smiles: Sequence[str]) -> None:
+    # A text is a sequence, too: its letters would be predicted, each as a molecule.
+    if isinstance(smiles, str):
+        raise DataError(f"give a list of SMILES, [{smiles!r}], in place of the text {smiles!r}")
 
 
 def _featurised(

@@ -7,7 +7,6 @@ table holds and where its predictor fails.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -19,34 +18,29 @@ from property_models.descriptors import DESCRIPTOR_NAMES
 from property_models.endpoints import Task
 from property_models.evaluate import SIMILARITY_EDGES
 from property_models.features import Features
+from property_models.structure_kinds import (
+    Charge,
+    charge_class,
+    is_acyclic,
+    is_macrocycle,
+    is_peptide,
+    unusual_elements,
+)
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 MIN_COMPOUNDS = 30  # the mean error of fewer is mostly chance
 FEW_SHARE = 0.02  # a kind of compound below this share counts as under-represented
-MACROCYCLE_SIZE = 12  # atoms in the smallest ring; the usual definition
 _WEIGHTS = (0.0, 250.0, 350.0, 450.0, 600.0, np.inf)  # g/mol
 _LOGPS = (-np.inf, 0.0, 2.0, 4.0, np.inf)
-
-# Charged at pH 7.4 in most molecules that have them. A rule of thumb, not a pKa prediction.
-_ACID = (
-    "[CX3](=O)[OX2H1]",  # carboxylic acid
-    "[SX4](=O)(=O)[OX2H1]",  # sulfonic acid
-    "[PX4](=O)[OX2H1]",  # phosphonic and phosphoric acid
-    "[nH]1nnnc1",  # tetrazole
-    "[nH]1nncn1",
-    "[CX3](=O)[NX3H1][SX4](=O)=O",  # acyl sulfonamide
-)
-_BASE = (
-    # An amine whose neighbours are all plain carbon: no amide, aniline, sulfonamide or hydrazine.
-    "[NX3;H2,H1,H0;!$(N[#7,#8,#16,#15,F,Cl,Br,I]);!$(NC=[O,S,N]);!$(N[c,$(C=C),$(C#N)])]",
-    "[NX3][CX3]=[NX2]",  # amidine, guanidine
-    "[$([NX2]=[CX3][NX3])]",
-)
-_PERMANENT = ("[+;!$([+]~[-])]",)  # e.g. quaternary nitrogen; not a nitro group
-_PEPTIDE = "[NX3][CX4][CX3](=O)[NX3][CX4][CX3](=O)[NX3][CX4][CX3]=O"  # three amino acids
-_ORGANIC = frozenset([1, 6, 7, 8, 9, 15, 16, 17, 35, 53])
+_CHARGES: dict[Charge, str] = {  # and the names of their groups
+    "acid": "acid",
+    "base": "base",
+    "zwitterion": "acid and base",
+    "charged": "permanently charged",
+    "neutral": "neither acid nor base",
+}
 
 
 def groups_by_structure(features: Features) -> dict[str, Mask]:
@@ -66,16 +60,13 @@ def groups_by_structure(features: Features) -> dict[str, Mask]:
         groups[_between("weight", low, high)] = (weight >= low) & (weight < high)
     for low, high in pairwise(_LOGPS):
         groups[_between("logP", low, high)] = (logp >= low) & (logp < high)
-    acid, base, permanent = (_matching(features.mols, p) for p in (_ACID, _BASE, _PERMANENT))
-    groups["acid"] = acid & ~base & ~permanent
-    groups["base"] = base & ~acid & ~permanent
-    groups["acid and base"] = acid & base & ~permanent
-    groups["permanently charged"] = permanent
-    groups["neither acid nor base"] = ~acid & ~base & ~permanent
-    groups["acyclic"] = _where(features.mols, lambda mol: mol.GetRingInfo().NumRings() == 0)
-    groups["macrocycle"] = _where(features.mols, _is_macrocycle)
-    groups["peptide"] = _matching(features.mols, (_PEPTIDE,))
-    groups["unusual element"] = _where(features.mols, _has_unusual_element)
+    charges = [charge_class(mol) for mol in features.mols]
+    for charge, name in _CHARGES.items():
+        groups[name] = np.array([found == charge for found in charges], bool)
+    groups["acyclic"] = _where(features.mols, is_acyclic)
+    groups["macrocycle"] = _where(features.mols, is_macrocycle)
+    groups["peptide"] = _where(features.mols, is_peptide)
+    groups["unusual element"] = _where(features.mols, unusual_elements)
     return groups
 
 
@@ -157,21 +148,3 @@ def _between(name: str, low: float, high: float) -> str:
 
 def _where(mols: Sequence[Chem.Mol], test: Any) -> Mask:
     return np.array([bool(test(mol)) for mol in mols], bool)
-
-
-def _matching(mols: Sequence[Chem.Mol], smarts: tuple[str, ...]) -> Mask:
-    patterns = _patterns(smarts)
-    return _where(mols, lambda mol: any(mol.HasSubstructMatch(p) for p in patterns))
-
-
-@cache
-def _patterns(smarts: tuple[str, ...]) -> list[Chem.Mol]:
-    return [Chem.MolFromSmarts(text) for text in smarts]
-
-
-def _is_macrocycle(mol: Chem.Mol) -> bool:
-    return any(len(ring) >= MACROCYCLE_SIZE for ring in mol.GetRingInfo().AtomRings())
-
-
-def _has_unusual_element(mol: Chem.Mol) -> bool:
-    return any(atom.GetAtomicNum() not in _ORGANIC for atom in mol.GetAtoms())

@@ -87,6 +87,21 @@ class SparseCounts:
         return SparseCounts(starts, self.columns[entries], self.counts[entries], self.width)
 
 
+def check_sparse(counts: SparseCounts, n: int) -> None:
+    """ValueError where counts from a file are not those of n molecules.
+
+    Compiled code reads them, which would follow a wrong index out of its arrays.
+    """
+    starts, n_entries = counts.starts, len(counts.columns)
+    kinds = [array.dtype for array in (starts, counts.columns, counts.counts)]
+    if kinds != [np.int64, np.uint16, np.uint8] or starts.shape != (n + 1,):
+        raise ValueError(f"sparse counts are not those of {n} molecules")
+    if starts[0] != 0 or starts[-1] != n_entries or (np.diff(starts) < 0).any():
+        raise ValueError("rows of sparse counts do not lie end to end")
+    if counts.counts.shape != (n_entries,) or (counts.columns >= counts.width).any():
+        raise ValueError("sparse counts of columns that are not there")
+
+
 def sparse(counts: NDArray[np.uint8]) -> SparseCounts:
     """Sparse form of uint8 counts, shape (n, width), width at most 65,536."""
     rows, columns = np.nonzero(counts)
@@ -138,11 +153,6 @@ def add_similarities_among(
     """
     _add_among(out, share, shared, counts.starts, counts.columns, counts.counts, counts.totals,
                counts.width, rows)  # fmt: skip
-
-
-def tanimoto(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Array:
-    """Count-Tanimoto similarities, float64, shape (n, m), of uint8 counts (n, d) and (m, d)."""
-    return tanimoto_to(sparse(a), sparse(b))
 
 
 @njit(cache=True, nogil=True)

@@ -48,7 +48,8 @@ def scaffold_folds(table: Table, n_folds: int) -> Folds:
 
     Scaffold sets come from DeepChem's ScaffoldSplitter. Its k-fold split leaves folds of very
     unequal size, so the sets are dealt out here. Acyclic molecules have no scaffold in common
-    and are grouped by connectivity instead.
+    and are grouped by connectivity instead. Stereoisomers always share a fold; tautomers do where
+    their scaffolds are alike (hydroxypyridine and pyridone have different ones).
 
     Returns:
         int64, shape (n,), values 0 to n_folds - 1. The same table gives the same folds.
@@ -101,19 +102,6 @@ def cluster_numbers(table: Table, *, min_similarity: float = CLUSTER_SIMILARITY)
     ):
         clusters[rows] = number
     return clusters
-
-
-def random_folds(table: Table, n_folds: int, *, seed: int) -> Folds:
-    """Fold number of each compound at random, int64, shape (n,).
-
-    Compounds with the same first InChIKey block share a fold.
-
-    Raises:
-        DataError: Fewer compounds than folds.
-    """
-    groups = _rows_by(table.inchikeys, range(len(table)))
-    shuffled = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
-    return _deal(shuffled, n_folds, "compounds")
 
 
 def _mols(table: Table, rows: Iterable[int]) -> list[Chem.Mol]:

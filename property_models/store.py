@@ -24,6 +24,7 @@ from safetensors.numpy import save as save_arrays
 
 from property_models.additive import AdditiveModel
 from property_models.calibration import (
+    N_GRID,
     Calibration,
     NormalisedIntervals,
     VennAbers,
@@ -33,7 +34,7 @@ from property_models.difficulty import Difficulty
 from property_models.domain import Domain, ReferenceIndex
 from property_models.endpoints import Direction, Endpoint, Task
 from property_models.errors import ModelFileError
-from property_models.features import N_ECFP_COUNTS
+from property_models.features import N_ECFP_BITS, N_ECFP_COUNTS
 from property_models.member_files import (
     is_member_file,
     load_member,
@@ -146,23 +147,28 @@ def feature_columns() -> dict[str, Any]:
 
 
 def save(folder: Path, card: ModelCard, parts: Parts) -> None:
-    """Writes a predictor into a folder, the card last; `card.files` is filled in here."""
+    """Writes a predictor into a folder, the card last; `card.files` is filled in here.
+
+    Everything is made before anything is written, so what cannot be saved leaves an earlier
+    predictor in the folder as it is.
+    """
     from property_models.card_page import card_page
 
-    folder.mkdir(parents=True, exist_ok=True)
     blobs = {REFERENCE_FILE: save_arrays(_reference_arrays(parts))}
     names = member_files([member.kind for member in parts.members])
     blobs |= {n: member_bytes(m) for n, m in zip(names, parts.members, strict=True)}
-    for path in folder.iterdir():
-        if path.name == CARD_FILE or (is_member_file(path.name) and path.name not in blobs):
-            path.unlink()
     blobs = {name: lzma.compress(blob, preset=9) for name, blob in blobs.items()}
-    for name, blob in blobs.items():
-        (folder / name).write_bytes(blob)
     hashes = {name: hashlib.sha256(blob).hexdigest() for name, blob in sorted(blobs.items())}
     content = {**asdict(card), "files": hashes, "card_version": CARD_VERSION}
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / PAGE_FILE).write_text(card_page(card), encoding="utf-8")
+    page = card_page(card)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.name == CARD_FILE or (is_member_file(path.name) and path.name not in blobs):
+            path.unlink()
+    for name, blob in blobs.items():
+        (folder / name).write_bytes(blob)
+    (folder / PAGE_FILE).write_text(page, encoding="utf-8")
     (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
 
 
@@ -224,7 +230,7 @@ def load(folder: Path) -> tuple[ModelCard, Parts]:
         if len(weights) != len(members):
             raise ValueError(f"{len(weights)} weights for {len(members)} members")
         parts = Parts(members, weights, _calibration(arrays), _reference(arrays), _additive(arrays))
-    except (KeyError, ValueError, TypeError, OSError, RuntimeError, SafetensorError) as error:
+    except _UNFIT as error:
         raise ModelFileError(
             f"{folder}: the predictor's files do not fit its card ({error}); {_CURE}"
         ) from error
@@ -232,6 +238,11 @@ def load(folder: Path) -> tuple[ModelCard, Parts]:
 
 
 _CURE = "restore the folder from its release or train the predictor again"
+# What reading raises where files and card are of different predictors, damaged or made up.
+_UNFIT = (
+    LookupError, ValueError, TypeError, AttributeError, ArithmeticError, OSError, RuntimeError,
+    SafetensorError,
+)  # fmt: skip
 
 
 def read_card(folder: Path) -> ModelCard:
@@ -249,9 +260,18 @@ def read_card(folder: Path) -> ModelCard:
         known = {field.name for field in fields(ModelCard)}
         if set(content) != known:
             raise ValueError(f"keys missing or unknown: {sorted(set(content) ^ known)}")
+        for field in fields(ModelCard):
+            if not isinstance(content[field.name], _kind_in_json(str(field.type))):
+                raise ValueError(f"{field.name} is no {_kind_in_json(str(field.type)).__name__}")
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ModelFileError(f"{path}: not a readable model card ({error}); {_CURE}") from error
     return ModelCard(**content)
+
+
+def _kind_in_json(annotation: str) -> type:
+    """What a card's field is when it is read from JSON; all but these are texts."""
+    kinds = {"Mapping": dict, "list": list, "int": int}
+    return next((kind for start, kind in kinds.items() if annotation.startswith(start)), str)
 
 
 def _read_checked(path: Path, digest: str) -> bytes:
@@ -276,7 +296,13 @@ def _decompressed(blob: bytes, path: Path) -> bytes:
 
 def _reference(arrays: Arrays) -> ReferenceIndex:
     keys = [bytes(row).decode("ascii").strip() for row in arrays["inchikeys"]]
-    return ReferenceIndex(arrays["bits"], keys, arrays["values"], arrays["errors"])
+    bits, values, errors = arrays["bits"], arrays["values"], arrays["errors"]
+    # Compiled code looks compounds up, which would follow a wrong index out of its arrays.
+    if bits.dtype != np.uint64 or bits.shape != (len(keys), N_ECFP_BITS // 64) or not keys:
+        raise ValueError(f"fingerprints of shape {bits.shape} for {len(keys)} compounds")
+    if not values.shape == errors.shape == (len(keys),):
+        raise ValueError(f"{values.shape} values and {errors.shape} errors of {len(keys)}")
+    return ReferenceIndex(bits, keys, values, errors)
 
 
 def _additive(arrays: Arrays) -> AdditiveModel | None:
@@ -292,6 +318,8 @@ def _calibration(arrays: Arrays) -> Calibration:
         intervals = NormalisedIntervals(*map(float, arrays["multiple"]))
     else:
         intervals = VennAbers(arrays["p0"], arrays["p1"])
+        if not intervals.p0.shape == intervals.p1.shape == (N_GRID,):
+            raise ValueError(f"probabilities are not on a grid of {N_GRID} scores")
     difficulty = Difficulty(
         arrays["difficulty_centre"],
         arrays["difficulty_scale"],

@@ -140,8 +140,9 @@ def read_lightgbm(text: str) -> PackedTrees:
     """Reads a model that `lightgbm.Booster.model_to_string` wrote.
 
     Raises:
-        ValueError: It is no such text, or holds what this package's recipes never make: splits by
-            category, zero as a missing value, linear leaves, several classes.
+        ValueError: It is no such text, its splits do not make a tree or look at columns that are
+            not there, or it holds what this package's recipes never make: splits by category,
+            zero as a missing value, linear leaves, several classes.
     """
     head, *parts = text.split("\nTree=")
     if not head.startswith("tree\n") or not parts or "\nend of trees" not in parts[-1]:
@@ -156,6 +157,9 @@ def read_lightgbm(text: str) -> PackedTrees:
     columns, thresholds, missing_right, lefts, leaves = (
         np.concatenate(part) for part in zip(*trees, strict=True)
     )
+    n_columns = int(header["max_feature_idx"]) + 1
+    if not ((columns >= 0) & (columns < n_columns)).all():
+        raise ValueError("a LightGBM model that looks at columns that are not there")
     slope = 0.0
     if objective[0] == "binary":
         slope = float(dict(entry.split(":") for entry in objective[1:])["sigmoid"])
@@ -167,7 +171,7 @@ def read_lightgbm(text: str) -> PackedTrees:
         lefts,
         leaf_starts,
         leaves,
-        int(header["max_feature_idx"]) + 1,
+        n_columns,
         len(trees) if "\naverage_output\n" in head else 1,
         slope,
     )
@@ -194,8 +198,26 @@ def _tree(entries: Mapping[str, str]) -> _Tree:
         raise ValueError("a LightGBM model with linear leaves")
     # A missing value goes the default way, or counts as 0 where training saw none.
     right = np.where(missing == _NAN_IS_MISSING, kinds & _DEFAULT_LEFT == 0, exact < 0.0)
+    _check_children(children)
     order, lefts = _leaves_in_order(children)
     return columns, _rounded_down(exact), right, lefts, leaves[order]
+
+
+def _check_children(children: NDArray[np.int32]) -> None:
+    """ValueError where the children (2, n) are no tree as `_leaves_in_order` takes it.
+
+    That is compiled code, which would follow a wrong index out of its arrays.
+    """
+    n = children.shape[1]
+    if not n:
+        return
+    # Every leaf and every split but the first is the child of one split, which comes before it.
+    once = np.concatenate([np.arange(-n - 1, 0), np.arange(1, n)])
+    if (
+        not np.array_equal(np.sort(children, axis=None), once)
+        or ((children >= 0) & (children <= np.arange(n))).any()
+    ):
+        raise ValueError("a LightGBM model whose splits make no tree")
 
 
 @njit(cache=True)

@@ -51,8 +51,11 @@ def run_pretraining(config_path: Path, overrides: Sequence[str], out: Path | Non
     print(f"pretraining {config.name}, seed {config.seed}, in {folder}", flush=True)
     run_id_file = folder / _RUN_ID_FILE
     run_id = run_id_file.read_text().strip() if run_id_file.is_file() else None
-    with _tracker(folder, "molgen-pretraining", folder.name, run_id) as tracker:
-        run_id_file.write_text(tracker.run_id + "\n")
+
+    def keep(run_id: str) -> None:
+        run_id_file.write_text(run_id + "\n")
+
+    with _tracker(folder, "molgen-pretraining", folder.name, run_id, keep) as tracker:
         tracker.params(_flat(config))
         try:
             with _bar() as bar:
@@ -127,7 +130,7 @@ def run_predictor_training(
             config, n_settings=n_settings, on_setting=lambda n, e: print(f"  {n}: error {e:.4f}")
         )
     print(f"training a predictor of {name}, seed {config.seed}, in {out / name}", flush=True)
-    with _tracker(out, "molgen-predictors", name, None) as tracker:
+    with _tracker(out, "molgen-predictors", name) as tracker:
         tracker.params(_flat(config))
         try:
             with _bar() as bar:
@@ -212,7 +215,8 @@ def _close_predictor(card: Mapping[str, Any], folder: Path, out: Path) -> None:
     test = card["official_test"]
     if test:
         print(f"  official test set: {test['metric']} {test['value']:.3f}")
-        print(f"  to compare: {test['peer_value']}, {test['peer']}")
+        if "peer_value" in test:  # for many data sets nobody has published a result
+            print(f"  to compare: {test['peer_value']}, {test['peer']}")
     worst = card["metrics"].get("worst_slice")
     if worst:
         print(f"  errs most on: {worst['slice']} ({worst['n']:,} compounds)")
@@ -314,9 +318,14 @@ def _make(folder: Path) -> None:
         raise ConfigError(f"--out {folder}: cannot be written ({error.strerror})") from error
 
 
-def _tracker(folder: Path, experiment: str, run_name: str, run_id: str | None) -> Tracker:
+def _tracker(
+    folder: Path, experiment: str, run_name: str, run_id: str | None = None,
+    on_new_run: Callable[[str], None] = lambda run_id: None,
+) -> Tracker:  # fmt: skip
     uri = default_uri(folder.resolve().parent)
-    return Tracker(uri=uri, experiment=experiment, run_name=run_name, run_id=run_id)
+    return Tracker(
+        uri=uri, experiment=experiment, run_name=run_name, run_id=run_id, on_new_run=on_new_run
+    )
 
 
 def _flat(config: Section) -> dict[str, Any]:

@@ -158,9 +158,9 @@ def is_supported(prediction: Prediction, a: int, b: int, *, task: str) -> bool:
             return False
         if max(prediction.low[a], prediction.low[b]) <= min(prediction.high[a], prediction.high[b]):
             return False
-        spread = getattr(prediction, "spread", np.zeros(len(prediction.value)))
-        return difference > _Z_90 * float(np.hypot(spread[a], spread[b]))
-    half = (prediction.high - prediction.low) / 2.0
+        return difference > _Z_90 * float(np.hypot(prediction.spread[a], prediction.spread[b]))
+    # The longer half: the other may have been cut off where the unit ends.
+    half = np.maximum(prediction.high - prediction.value, prediction.value - prediction.low)
     return difference > float(np.hypot(half[a], half[b]))
 
 

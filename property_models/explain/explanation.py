@@ -20,7 +20,7 @@ from property_models.explain.attribution import (
 from property_models.explain.counterfactuals import Counterfactual, counterfactuals
 from property_models.explain.drawing import draw_attribution
 from property_models.explain.fragments import FragmentContribution, fragment_contributions
-from property_models.explain.reliability import caution, why_hidden
+from property_models.explain.reliability import caution, trusted, why_hidden
 from property_models.molecules import standardise
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def explain(
         smiles: The molecule. One that cannot be predicted raises nothing: `hidden` says why.
         replacements: For counterfactuals; None: the common ones.
         additive: Surrogate of the same predictor, whose attributions are blended with masking;
-            None: the one kept with the predictor. Where there is none, masking is all.
+            None: the one kept with the predictor. Where there is none, or its `fidelity` is below
+            `reliability.MIN_FIDELITY`, masking is all.
         hiding: How atoms are hidden; see `attribution`.
     """
     prediction = predictor.predict([smiles])
@@ -117,7 +118,7 @@ def explain(
     score = predictor_score(predictor)
     atoms = attribute_atoms([molecule.mol], score, hiding=hiding)
     surrogate = additive or predictor.parts.additive
-    if surrogate is not None:
+    if surrogate is not None and trusted(surrogate):
         atoms = blend(atoms, surrogate.attribute([molecule.mol]))
     return Explanation(
         **known,  # type: ignore[arg-type]  # mixed dict

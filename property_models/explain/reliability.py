@@ -10,11 +10,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from property_models.additive import AdditiveModel
     from property_models.store import ModelCard
 
 # Lower end of the 95 % bootstrap interval of the out-of-fold metric, scaffold split.
 MIN_AUROC = 0.6
 MIN_R2 = 0.1
+# Below, more than half of what a model says does not come from local environments.
+MIN_FIDELITY = 0.5
 
 
 def why_hidden(card: ModelCard) -> str:
@@ -45,6 +48,11 @@ def caution(in_domain: bool, neighbour_similarity: float) -> str:
         "outside the domain of the model (nearest training compound: Tanimoto similarity "
         f"{neighbour_similarity:.2f}); the picture shows an extrapolation"
     )
+
+
+def trusted(surrogate: AdditiveModel) -> bool:
+    """Whether an additive surrogate says enough of the model to be drawn."""
+    return surrogate.fidelity >= MIN_FIDELITY  # not a number: False
 
 
 def _interval(metrics: Mapping[str, Any], name: str) -> tuple[float, float] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +113,29 @@ def test_a_saved_predictor_has_a_page_that_needs_nothing_else(
 
 
 def test_what_a_user_writes_is_escaped_on_the_page(predictor: Predictor) -> None:
-    from dataclasses import replace
-
     page = card_page(replace(predictor.card, meaning="<b>1 < 2</b>"))
     assert "&lt;b&gt;1 &lt; 2&lt;/b&gt;" in page and "<b>1" not in page
+
+
+def test_an_official_test_without_a_published_result_is_shown_without_one(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    test = {"metric": "mae", "value": 0.5, "interval_95": [0.4, 0.6], "n_test": 20, "peer": ""}
+    alone = finite({**test, "peer_value": float("nan")})
+    page = card_page(replace(predictor.card, official_test=alone))
+    assert "mean absolute error 0.5 (0.4 to 0.6).</p>" in page and "to compare" not in page
+    compared = {**test, "peer": "a forest", "peer_value": 0.7}
+    assert "to compare: 0.7, a forest." in card_page(
+        replace(predictor.card, official_test=compared)
+    )
+
+
+def test_what_cannot_be_saved_leaves_the_predictor_before_it(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    save(tmp_path / "logp", predictor.card, predictor.parts)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "logp").iterdir()}
+    broken = replace(predictor.card, official_test={"metric": "mae"})  # no page can be made of it
+    with pytest.raises(KeyError):
+        save(tmp_path / "logp", broken, replace(predictor.parts, weights=[1.0, 0.0]))
+    assert {p.name: p.read_bytes() for p in (tmp_path / "logp").iterdir()} == before

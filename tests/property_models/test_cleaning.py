@@ -154,3 +154,10 @@ def test_every_row_is_used_or_counted(
     assert table.n_obs is not None
     assert table.n_obs.sum() + sum(table.dropped.values()) == len(entries)
     assert len(set(m.smiles for m in table.molecules)) == len(table)
+
+
+def test_a_compound_has_the_assay_that_all_its_measurements_share() -> None:
+    rows = rows_of(["CCO", "OCC", "CCN", "NCC", "CCC"], [1.0, 2.0, 3.0, 3.0, 5.0])
+    assert clean(rows, task="regression").assay is None
+    told = replace(rows, assay=["a", "a", "a", "b", ""])
+    assert clean(told, task="regression").assay == ["a", "", ""]

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from property_models.coverage import KINDS, charge_class
+from property_models.coverage import KINDS
 from property_models.data_report import report_on, report_on_dataset, write_html
 from property_models.datasets import Rows
 from property_models.errors import DataError
+from property_models.structure_kinds import charge_class
 
 CYCLOSPORIN_LIKE = "C1CCCCCCCCCCCCC(=O)NC1"
 

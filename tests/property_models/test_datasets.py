@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from property_models.datasets import (
     read_file,
 )
 from property_models.errors import DataError
+from property_models.measurements import read_numbers
 from property_models.molecules import inchikey_block
 
 
@@ -100,6 +103,23 @@ def test_a_unit_column_brings_all_rows_to_one_unit(tmp_path: Path) -> None:
     assert np.isnan(rows.values[2])
     assert rows.reasons == ["", "", "unit 'ug/mL' cannot be converted"]
     assert rows.relation is not None and rows.relation.tolist() == [">", "=", "<"]
+
+
+def test_numbers_of_any_type_are_read(tmp_path: Path) -> None:
+    cells = [Decimal("3.25"), None, Decimal("7"), True, np.float32(0.5), " > 10", pd.NA, pd.NaT]
+    values, relations = read_numbers(cells, "t: ROW")
+    wanted = [3.25, np.nan, 7.0, 1.0, 0.5, 10.0, np.nan, np.nan]
+    assert np.array_equal(values, wanted, equal_nan=True)
+    assert relations.tolist() == ["="] * 5 + [">"] + ["="] * 2
+    table = pd.DataFrame({"smiles": ["C", "CC"], "value": [Decimal("1.5"), None]})
+    table.to_parquet(tmp_path / "t.parquet")
+    assert np.array_equal(read_file(tmp_path / "t.parquet").values, [1.5, np.nan], equal_nan=True)
+
+
+@pytest.mark.parametrize("cell", [datetime.date(2020, 1, 1), [1.0, 2.0], b"3", 1j])
+def test_what_is_neither_number_nor_text_is_refused_with_its_row(cell: object) -> None:
+    with pytest.raises(DataError, match=r"t: row 2: .* is no number"):
+        read_numbers([1.0, cell], "t: ROW")
 
 
 def test_a_transform_without_a_known_unit_is_refused(tmp_path: Path) -> None:

@@ -195,6 +195,18 @@ def test_a_data_set_is_fetched_converted_and_read(server: Server, cache: Path) -
     assert "is at hand" in fetch("ames", home=home).messages[0]
 
 
+def test_a_table_is_downloaded_again_where_that_is_asked_for(server: Server, cache: Path) -> None:
+    server.files["/zip"] = admet_zip()
+    home = replace(find_home("ames"), downloads=(Download("group.zip", f"{server.url}/zip"),))
+    fetch("ames", home=home)
+    fetch("ames", home=home, force=True)
+    assert server.ranges == [None, None]
+    server.files.clear()
+    with pytest.raises(DataError, match="answers 404"):
+        fetch("ames", home=home, force=True)
+    assert (cache / "downloads" / "group.zip").is_file()  # what was there stays
+
+
 def test_a_download_of_another_layout_is_a_data_error(server: Server) -> None:
     home = replace(find_home("ames"), downloads=(Download("g.zip", f"{server.url}/a.csv"),))
     with pytest.raises(DataError, match="do not have the layout expected"):

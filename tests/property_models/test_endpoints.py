@@ -8,7 +8,7 @@ import re
 import pytest
 
 from property_models.addresses import HOMES
-from property_models.endpoints import ENDPOINTS, endpoint, sisters
+from property_models.endpoints import ENDPOINTS, Endpoint, endpoint, sisters
 from property_models.errors import DataError
 from property_models.sources import DATASETS, TDC_ADMET_GROUP, find_source, slug
 
@@ -57,6 +57,35 @@ def test_families_are_named_by_rule() -> None:
     target = endpoint("chembl22_chembl217")
     assert find_source(target.dataset).filters == (("target_chembl_id", "CHEMBL217"),)
     assert endpoint("blsets_chembl205").unit.startswith("pKi")
+
+
+@pytest.mark.parametrize(
+    ("unit", "limits"),
+    [
+        ("h", (0, math.inf)),
+        ("L/kg", (0, math.inf)),
+        ("mL/min/g", (0, math.inf)),
+        ("µL/min/10^6 cells", (0, math.inf)),
+        ("nM", (0, math.inf)),
+        ("% bound", (0, 100)),
+        ("log10(cm/s)", (-math.inf, math.inf)),
+        ("-log10(mol/kg)", (-math.inf, math.inf)),
+        ("pIC50 (-log10 mol/L)", (-math.inf, math.inf)),
+        ("logD at pH 7.4", (-math.inf, math.inf)),
+        ("kcal/mol", (-math.inf, math.inf)),
+        ("what I measure", (-math.inf, math.inf)),
+    ],
+)
+def test_a_unit_says_which_values_there_can_be(unit: str, limits: tuple[float, float]) -> None:
+    assert Endpoint("x", "regression", unit, "neutral", "").limits == limits
+
+
+def test_a_probability_lies_between_nought_and_one() -> None:
+    assert endpoint("ames").limits == (0, 1)
+    known = {e.unit for e in ENDPOINTS.values() if math.isfinite(e.limits[0])}
+    assert known == {
+        "probability", "% bound", "h", "L/kg", "mL/min/g", "µL/min/10^6 cells"
+    }  # fmt: skip
 
 
 def test_an_endpoint_is_found_by_its_data_set() -> None:

@@ -141,6 +141,13 @@ def test_wide_intervals_support_no_change() -> None:
     assert {c.effect for c in found} == {"no clear change"}
 
 
+def test_an_interval_that_is_cut_off_where_its_unit_ends_supports_no_more() -> None:
+    whole = prediction([0.1, 1.0], half_width=0.8)
+    cut = SimpleNamespace(**{**vars(whole), "low": np.maximum(whole.low, 0.0)})
+    assert not is_supported(whole, 0, 1, task="regression")
+    assert not is_supported(cut, 0, 1, task="regression")  # type: ignore[arg-type]
+
+
 def test_outside_the_domain_no_change_is_supported() -> None:
     outside = LogpPredictor(in_domain=False)
     found = counterfactuals(outside, "Clc1ccc(CCN)cc1")  # type: ignore[arg-type]

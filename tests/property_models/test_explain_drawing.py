@@ -121,6 +121,20 @@ def test_an_explanation_takes_the_surrogate_that_is_given_before_the_predictors_
     assert not np.allclose(blended.atoms, own.atoms)
 
 
+@pytest.mark.parametrize("fidelity", [0.49, float("nan")])
+def test_a_surrogate_that_catches_little_of_the_model_is_not_drawn(
+    predictor: Predictor, fidelity: float
+) -> None:
+    assert predictor.parts.additive is not None
+    poor = replace(predictor.parts.additive, fidelity=fidelity)
+    own = Predictor(predictor.card, replace(predictor.parts, additive=poor))
+    alone = Predictor(predictor.card, replace(predictor.parts, additive=None))
+    wanted = explain(alone, ASPIRIN, replacements=[]).atoms
+    np.testing.assert_array_equal(explain(own, ASPIRIN, replacements=[]).atoms, wanted)
+    given = explain(alone, ASPIRIN, replacements=[], additive=poor).atoms
+    np.testing.assert_array_equal(given, wanted)
+
+
 def test_what_cannot_be_predicted_says_why_and_draws_nothing(predictor: Predictor) -> None:
     found = explain(predictor, "not a molecule")
     assert "cannot parse" in found.hidden and found.svg() == ""
@@ -195,6 +209,32 @@ def test_the_command_takes_replacements_from_a_measured_table(files: Any, logp_c
     explain_file(
         str(files / "in.smi"), files / "page.html", folder=files / "predictors",
         endpoints=["logp"], measured=logp_csv, background=logp_csv,
+    )  # fmt: skip
+    assert "<svg" in (files / "page.html").read_text()
+
+
+def test_bounds_of_a_measured_table_are_no_measured_changes(files: Any) -> None:
+    from molgen.explaining import _replacements
+
+    chlorides = ["Clc1ccccc1", "Clc1ccccc1C", "Clc1ccccc1CC"]
+    lines = [f"{s},{i}\n{s.replace('Cl', 'F')},{i + 1}" for i, s in enumerate(chlorides)]
+    bounded = [f"{s},>{i}\n{s.replace('Cl', 'F')},{i + 1}" for i, s in enumerate(chlorides)]
+    for name, written in (("exact", lines), ("bounds", bounded)):
+        (files / f"{name}.csv").write_text("\n".join(["structure,pic50", *written]))
+    exact = _replacements(files / "exact.csv", "structure", "pic50")
+    assert [(r.n_pairs, abs(r.mean_change)) for r in exact if "Cl" in r.before] == [(3, 1.0)]
+    bounds = _replacements(files / "bounds.csv", "structure", "pic50")
+    assert not any("Cl" in r.before + r.after for r in bounds)
+
+
+def test_the_command_reads_the_measured_table_by_the_same_column(files: Any) -> None:
+    from molgen.explaining import explain_file
+
+    (files / "mine.csv").write_text(f"structure,pic50\n{ASPIRIN},5.0\nCCO,4.0\n")
+    explain_file(
+        str(files / "mine.csv"), files / "page.html", folder=files / "predictors",
+        endpoints=["logp"], smiles_column="structure", measured=files / "mine.csv",
+        value_column="pic50", n_max=1,
     )  # fmt: skip
     assert "<svg" in (files / "page.html").read_text()
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import lightgbm
 import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Avalon import pyAvalonTools
 from rdkit.Chem import Descriptors
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 
 from property_models.datasets import Table
 from property_models.descriptors import DESCRIPTOR_NAMES, descriptor_row
 from property_models.features import Features, featurise
+from property_models.kernel import KernelRecipe, fit_tanimoto_kernel
+from property_models.member_files import load_member, member_bytes, recipe_entry
 from property_models.posterior import explained, largest, squared_distances
-from property_models.sparse_counts import add_similarities_among, sparse, tanimoto
+from property_models.sparse_counts import add_similarities_among, sparse, tanimoto_to
 from property_models.tree_scoring import BLOCK, blocks_of, read_lightgbm
 from property_models.trees import (
     BoostedTrees,
@@ -139,8 +146,8 @@ def test_blocks_hold_the_table_and_zeros() -> None:
 
 def test_common_and_rare_columns_add_up_to_the_same_similarity(features: Features) -> None:
     counts = features.atom_pairs.astype(int)
-    found = tanimoto(features.atom_pairs, features.atom_pairs)
-    dense = sparse(features.atom_pairs).by_column
+    every = sparse(features.atom_pairs)
+    found, dense = tanimoto_to(every, every), every.by_column
     assert 0 < len(dense.dense) < np.count_nonzero(counts.any(axis=0))
     both = [(i, j) for i in range(0, len(counts), 9) for j in range(len(counts))]
     for i, j in both:
@@ -153,8 +160,32 @@ def test_similarities_among_a_few_rows_are_those_of_all(features: Features) -> N
     found = np.zeros((2, 3, 3))
     add_similarities_among(found, 1.0, sparse(features.atom_pairs), rows)
     for some, wanted_rows in zip(found, rows, strict=True):
-        part = features.atom_pairs[wanted_rows]
-        assert np.array_equal(some, tanimoto(part, part))
+        part = sparse(features.atom_pairs[wanted_rows])
+        assert np.array_equal(some, tanimoto_to(part, part))
+
+
+@pytest.mark.parametrize(
+    ("part", "changed"),
+    [
+        ("starts", lambda a: a[::-1]),
+        ("starts", lambda a: a + 1),
+        ("starts", lambda a: a[:-1]),
+        ("starts", lambda a: np.append(a[:-1], 10**9)),
+        ("starts", lambda a: a.astype(np.float64)),
+        ("columns", lambda a: np.full_like(a, 65_535)),
+        ("counts", lambda a: a[:1]),
+    ],
+)
+def test_counts_of_a_kernel_that_lead_out_of_their_arrays_are_refused(
+    part: str, changed: Callable[[Any], Any], features: Features, logp_table: Table
+) -> None:
+    recipe = KernelRecipe(("ecfp",), descriptors=False)
+    model = fit_tanimoto_kernel(features, logp_table.values, recipe=recipe)
+    arrays = load_arrays(member_bytes(model))
+    name = f"ecfp.{part}"
+    arrays[name] = np.ascontiguousarray(changed(arrays[name]))
+    with pytest.raises(ValueError, match="sparse counts"):
+        load_member(recipe_entry(recipe), save_arrays(arrays), "regression")
 
 
 def test_distances_are_exact_for_equals_and_the_same_in_any_batch(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from pydantic import ValidationError
 from molgen.config.predictor import PredictorConfig
 from molgen.training.predictors import map_in_processes, recipes_of, train_predictor
 from molgen.training.tuning import drawn, held_out_error
-from property_models.auxiliary import join_tables
+from property_models.auxiliary import Auxiliary, join_tables
 from property_models.datasets import Rows, Table
 from property_models.endpoints import Endpoint
 from property_models.ensemble import MemberRecipe
@@ -157,3 +159,53 @@ def test_a_setting_is_judged_by_its_out_of_fold_error(logp_table: Table) -> None
         for n in (100, 1)
     )
     assert good < bad
+
+
+def test_the_card_tells_the_error_by_assay(logp_rows: Rows) -> None:
+    assays = ["shake flask" if i % 2 else "column" for i in range(len(logp_rows))]
+    trained = fit_predictor(
+        replace(logp_rows, assay=assays),
+        LOGP,
+        recipes=[TreesRecipe(n_trees=5)],
+        n_folds=2,
+        cluster_split=False,
+    )
+    slices = {entry["slice"]: entry["n"] for entry in trained.card.metrics["slices"]}
+    assert slices["assay shake flask"] == assays.count("shake flask")
+    assert slices["assay column"] == assays.count("column")
+
+
+def test_an_official_test_holds_out_as_strictly_and_needs_no_published_result(
+    logp_rows: Rows, logp_table: Table, tmp_path: Path
+) -> None:
+    hidden: list[set[str]] = []
+
+    class Telling(Auxiliary):
+        """Sister assays that remember which compounds were left out of them."""
+
+        def without(self, keys: Sequence[str]) -> Auxiliary:
+            hidden.append(set(keys))
+            return self
+
+    is_test = np.arange(len(logp_rows)) % 5 == 0
+    rows = replace(logp_rows, official_test=is_test, provenance={"dataset": "openadmet_pxr"})
+    twin = join_tables({"twin": (logp_table, "regression", "twins")})
+    trained = fit_predictor(
+        rows,
+        LOGP,
+        recipes=[TreesRecipe(n_trees=5), ForestRecipe(n_trees=5)],
+        n_folds=2,
+        auxiliary=Telling(**vars(twin)),
+        cluster_split=False,
+        official_test=True,
+    )
+    # Two folds of all compounds; the official test's compounds; two folds of the others.
+    first, second, test, *stacking = hidden
+    assert first | second == set(logp_table.inchikeys) and len(stacking) == 2
+    assert test == {
+        key for key, held_out in zip(logp_table.inchikeys, is_test, strict=True) if held_out
+    }
+    assert stacking[0] | stacking[1] == set(logp_table.inchikeys) - test
+    assert "peer_value" not in trained.card.official_test
+    save(tmp_path / "logp", trained.card, trained.parts)
+    assert "Official test set" in (tmp_path / "logp" / "card.html").read_text()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from property_models.leakage import overlap, overlap_table, structure_keys, without
+from property_models.leakage import overlap, structure_keys, without
 
 TRAIN = structure_keys(["CC(=O)Oc1ccccc1C(=O)[O-].[Na+]", "C[C@H](N)C(=O)O", "c1ccccc1"])
 TEST = structure_keys(["CC(=O)Oc1ccccc1C(=O)O", "C[C@@H](N)C(=O)O", "CCO", "xx"])
@@ -23,8 +23,3 @@ def test_rows_without_a_structure_never_overlap() -> None:
 
 def test_held_out_compounds_are_masked_in_other_tasks() -> None:
     assert without(TRAIN, TEST).tolist() == [False, False, True]
-
-
-def test_overlap_is_told_across_tasks() -> None:
-    table = overlap_table({"a": TRAIN[:1], "b": TRAIN[1:]}, {"a": TEST})
-    assert table.loc["a"].to_dict() == {"n_test": 4, "a": 1, "b": 1, "any": 2}

@@ -24,7 +24,7 @@ from property_models.kernel import KernelRecipe, TanimotoKernel, fit_tanimoto_ke
 from property_models.marginal_likelihood import _block, _loss, _parameters, _start
 from property_models.member_files import load_member, member_bytes, member_files, recipe_entry
 from property_models.network import Network, NetworkRecipe, fit_network
-from property_models.sparse_counts import SHARED_UNIT, sparse, tanimoto
+from property_models.sparse_counts import SHARED_UNIT, sparse, tanimoto_to
 from property_models.transforms import Transform, forward, inverse
 from property_models.trees import ForestRecipe, TreesRecipe, fit_boosted_trees
 
@@ -47,7 +47,7 @@ def first(features: Features, n: int) -> Features:
 
 
 def test_the_kernel_is_the_sum_of_minima_over_the_sum_of_maxima(features: Features) -> None:
-    found = tanimoto(features.ecfp[:5], features.ecfp)
+    found = tanimoto_to(sparse(features.ecfp[:5]), sparse(features.ecfp))
     for i in range(5):
         for j in range(0, len(features), 7):
             a, b = (features.ecfp[k].astype(int) for k in (i, j))
@@ -159,7 +159,8 @@ def test_a_part_is_left_out_for_explaining_nothing_not_for_being_smaller_than_an
 def test_the_kernel_takes_the_noise_that_the_data_have(
     features: Features, rng: np.random.Generator
 ) -> None:
-    signal = tanimoto(features.ecfp, features.ecfp) @ rng.normal(size=len(features))
+    every = sparse(features.ecfp)
+    signal = tanimoto_to(every, every) @ rng.normal(size=len(features))
     exact = fit_tanimoto_kernel(features, signal, recipe=ONE_KERNEL)
     noise = fit_tanimoto_kernel(features, rng.normal(size=len(features)), recipe=ONE_KERNEL)
     assert exact.noise_ratio < noise.noise_ratio

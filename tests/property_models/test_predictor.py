@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import lzma
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 
 from property_models import load_predictor, load_predictors, predict_table, store
 from property_models.datasets import Rows, file_sha256
 from property_models.endpoints import Endpoint, endpoint
 from property_models.errors import DataError, ModelFileError
 from property_models.fit import fit_predictor
+from property_models.kernel import TanimotoKernel
 from property_models.network import NetworkRecipe
 from property_models.predictor import PARTS, Prediction, Predictor
 from property_models.store import REFERENCE_FILE, save
@@ -118,6 +124,49 @@ def test_intervals_hold_the_value(predictor: Predictor) -> None:
     assert (found.low < found.value).all() and (found.value < found.high).all()
 
 
+def shifted(predictor: Predictor, shift: float, unit: str) -> Predictor:
+    """The predictor of another endpoint, the logP of a compound and `shift`."""
+    kernel = predictor.parts.members[1]
+    assert isinstance(kernel, TanimotoKernel)
+    reference = predictor.parts.reference
+    parts = replace(
+        predictor.parts,
+        members=[replace(kernel, mean=kernel.mean + shift)],
+        weights=[1.0],
+        reference=replace(reference, values=reference.values + shift),
+    )
+    return Predictor(replace(predictor.card, unit=unit), parts)
+
+
+def test_an_interval_ends_where_the_unit_does(predictor: Predictor) -> None:
+    shift = 0.01 - predictor.parts.reference.values.min()
+    free = shifted(predictor, shift, "log10").predict(DRUGS)
+    hours = shifted(predictor, shift, "h").predict(DRUGS)
+    assert (free.low < 0).any()
+    assert (hours.low == np.maximum(free.low, 0.0)).all()
+    assert (hours.low <= hours.value).all() and (hours.value <= hours.high).all()
+    shift = 99.99 - predictor.parts.reference.values.max()
+    free = shifted(predictor, shift, "log10").predict(DRUGS)
+    bound = shifted(predictor, shift, "% bound").predict(DRUGS)
+    assert (free.high > 100).any()
+    assert (bound.high == np.minimum(free.high, 100.0)).all()
+
+
+def test_a_limit_that_measured_values_cross_is_none(predictor: Predictor) -> None:
+    assert predictor.parts.reference.values.min() < 0
+    free, percent = (shifted(predictor, 0.0, unit).predict(DRUGS) for unit in ("log10", "% change"))
+    assert same(free, percent)
+
+
+@pytest.mark.parametrize("ask", ["predict", "neighbours", "table"])
+def test_one_text_is_not_taken_for_many_molecules(predictor: Predictor, ask: str) -> None:
+    with pytest.raises(DataError, match=r"give a list of SMILES, \['CCO'\]"):
+        if ask == "table":
+            predict_table({"logp": predictor}, "CCO")
+        else:
+            getattr(predictor, ask)("CCO")
+
+
 def test_the_card_says_how_it_was_made(predictor: Predictor) -> None:
     card = predictor.card
     assert card.data["n_used"] == len(DRUGS) and len(card.data["sha256"]) == 64
@@ -195,6 +244,64 @@ def test_a_damaged_or_missing_file_is_named(folder: Path, name: str) -> None:
         load_predictor(folder)
     (folder / name).unlink()
     with pytest.raises(ModelFileError, match=f"{name} is missing"):
+        load_predictor(folder)
+
+
+@pytest.mark.parametrize("field", ["files", "features", "members", "metrics", "endpoint"])
+def test_a_card_with_a_field_of_another_kind_is_a_model_file_error(
+    folder: Path, field: str
+) -> None:
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, field: None}))
+    with pytest.raises(ModelFileError, match=rf"card\.json: not a readable .*{field} is no"):
+        load_predictor(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "changed"),
+    [
+        ("split_feature", lambda numbers: ["99999", *numbers[1:]]),
+        ("split_feature", lambda numbers: ["-1", *numbers[1:]]),
+        ("left_child", lambda numbers: ["123456789", *numbers[1:]]),
+        ("left_child", lambda numbers: ["0", *numbers[1:]]),  # a circle
+        ("right_child", lambda numbers: ["-99999", *numbers[1:]]),
+        ("right_child", lambda numbers: [numbers[-1]] * len(numbers)),
+        ("max_feature_idx", lambda _: ["99999"]),
+    ],
+)
+def test_trees_that_lead_out_of_their_arrays_are_refused(
+    folder: Path, line: str, changed: Callable[[list[str]], list[str]]
+) -> None:
+    text = lzma.decompress((folder / "trees.txt.xz").read_bytes()).decode()
+    start = text.index(f"\n{line}=") + len(line) + 2
+    end = text.index("\n", start)
+    damaged = text[:start] + " ".join(changed(text[start:end].split())) + text[end:]
+    as_if_its_card_said_so(folder, "trees.txt.xz", lzma.compress(damaged.encode()))
+    with pytest.raises(ModelFileError, match="do not fit its card"):
+        load_predictor(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("dual", lambda a: a[:-1]), ("descriptors", lambda a: np.hstack([a, a]))],
+)
+def test_a_kernel_of_other_compounds_or_descriptors_is_refused(
+    folder: Path, name: str, changed: Callable[[Any], Any]
+) -> None:
+    file = "kernel.safetensors.xz"
+    arrays = load_arrays(lzma.decompress((folder / file).read_bytes()))
+    arrays[name] = np.ascontiguousarray(changed(arrays[name]))
+    as_if_its_card_said_so(folder, file, lzma.compress(save_arrays(arrays)))
+    with pytest.raises(ModelFileError, match="do not fit its card"):
+        load_predictor(folder)
+
+
+@pytest.mark.parametrize("name", ["bits", "values", "errors"])
+def test_a_reference_of_other_compounds_is_refused(folder: Path, name: str) -> None:
+    arrays = load_arrays(lzma.decompress((folder / REFERENCE_FILE).read_bytes()))
+    arrays[name] = arrays[name][:-1]
+    as_if_its_card_said_so(folder, REFERENCE_FILE, lzma.compress(save_arrays(arrays)))
+    with pytest.raises(ModelFileError, match="do not fit its card"):
         load_predictor(folder)
 
 

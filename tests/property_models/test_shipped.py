@@ -36,6 +36,16 @@ def test_every_shipped_predictor_predicts_drugs_and_refuses_nonsense(
         assert (table[f"{name}_low"].iloc[:-1] <= table[name].iloc[:-1]).all()
 
 
+def test_no_interval_leaves_what_can_be_measured(shipped: dict[str, Predictor]) -> None:
+    limits = {
+        "half_life": (0, np.inf), "vdss": (0, np.inf), "clearance_hepatocyte": (0, np.inf),
+        "clearance_microsome": (0, np.inf), "plasma_binding_human": (0, 100),
+    }  # fmt: skip
+    table = predict_table({name: shipped[name] for name in limits}, DRUGS)
+    for name, (least, greatest) in limits.items():
+        assert (table[f"{name}_low"] >= least).all() and (table[f"{name}_high"] <= greatest).all()
+
+
 def test_known_drugs_are_predicted_as_known(shipped: dict[str, Predictor]) -> None:
     aspirin = "CC(=O)Oc1ccccc1C(=O)O"
     astemizole = "COc1ccc(CCN2CCC(Nc3nc4ccccc4n3Cc3ccc(F)cc3)CC2)cc1"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rdkit import Chem
 
-from property_models import slices
+from property_models import coverage, slices
 from property_models.features import featurise
 
 KINDS = {
@@ -32,6 +32,27 @@ def test_ionisation_is_as_a_chemist_would_say() -> None:
         assert found[kind][row], smiles
     exclusive = [found[kind] for kind in set(KINDS.values())]
     assert (np.sum(exclusive, axis=0) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("smiles", "group", "kind"),
+    [
+        ("CCc1c[nH]cn1", "base", "base"),  # 4-ethylimidazole
+        ("c1nn[nH]n1", "acid", "acid"),  # 2H-tetrazole
+        ("c1nnn[nH]1", "acid", "acid"),
+        ("CN(C)C(C)=NC", "base", "base"),  # an amidine with substituents
+        ("C[N+](C)(C)CC(=O)[O-]", "permanently charged", "permanently charged"),
+        ("C[Si](C)(C)c1ccccc1", "unusual element", "metal or other unusual element"),
+        ("OB(O)c1ccccc1", "unusual element", "boron"),
+        ("C1CCCCCCCCCCC(=O)O1", "macrocycle", "macrocycle (ring of 12 atoms or more)"),
+        ("CC(N)C(=O)NC(C)C(=O)NC(C)C(=O)O", "peptide", "peptide (three residues or more)"),
+    ],
+)
+def test_a_card_and_a_report_on_the_data_tell_kinds_apart_alike(
+    smiles: str, group: str, kind: str
+) -> None:
+    assert groups_of(smiles)[group].tolist() == [True]
+    assert coverage.KINDS[kind](Chem.MolFromSmiles(smiles))
 
 
 def test_every_compound_has_one_weight_and_one_logp() -> None:

@@ -21,7 +21,6 @@ from property_models.splits import (
     cluster_numbers,
     cluster_split,
     deepchem_split,
-    random_folds,
     scaffold_folds,
     time_split,
 )
@@ -60,7 +59,6 @@ def test_stereoisomers_share_a_fold() -> None:
     for folds in (
         scaffold_folds(table, 3),
         cluster_folds(table, 3),
-        random_folds(table, 3, seed=0),
     ):
         assert folds[0] == folds[1]
 
@@ -72,12 +70,20 @@ def test_tautomers_that_inchi_merges_share_a_fold() -> None:
     assert folds[1] == folds[2]
 
 
+def test_tautomers_with_other_rings_have_other_scaffolds() -> None:
+    """What docs/data.md says of scaffold folds."""
+    table = table_of(["Oc1ccccn1", "O=c1cccc[nH]1", "CCO"])
+    assert table.inchikeys[0] == table.inchikeys[1]
+    folds = scaffold_folds(table, 3)
+    assert folds[0] != folds[1]
+
+
 def test_too_few_groups_are_a_data_error() -> None:
     table = table_of(["c1ccccc1C", "c1ccccc1CC"])
     with pytest.raises(DataError, match="only 1 scaffolds"):
         scaffold_folds(table, 2)
-    with pytest.raises(DataError, match="only 2 compounds"):
-        random_folds(table, 3, seed=0)
+    with pytest.raises(DataError, match="only 2 clusters"):
+        cluster_folds(table, 3)
 
 
 def test_clusters_are_those_of_rdkit() -> None:
@@ -112,13 +118,6 @@ def test_cluster_folds_hold_whole_clusters_and_repeat(logp_table: Table) -> None
         assert len(set(folds[clusters == number])) == 1
     assert np.ptp(np.bincount(folds)) <= 3
     assert np.array_equal(folds, cluster_folds(logp_table, 4))
-
-
-def test_random_folds_depend_on_the_seed_alone(logp_table: Table) -> None:
-    assert np.array_equal(random_folds(logp_table, 5, seed=3), random_folds(logp_table, 5, seed=3))
-    assert not np.array_equal(
-        random_folds(logp_table, 5, seed=3), random_folds(logp_table, 5, seed=4)
-    )
 
 
 def test_a_time_split_tests_on_the_newest(logp_table: Table) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from molgen.training.running import _close_predictor
 from tests.commands import complaint, molgen
 from tests.property_models.drugs import DRUGS
 
@@ -57,6 +59,20 @@ def test_a_training_that_cannot_start_is_one_line(config: Path) -> None:
     taken = molgen("train-predictor", "mine.yaml", "--out", "taken")
     assert "--out taken: cannot be written" in complaint(taken)
     assert "none.csv does not exist" in complaint(molgen("train-predictor", "mine.yaml"))
+
+
+def test_an_official_test_is_told_with_a_published_result_or_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test: dict[str, Any] = {"metric": "mae", "value": 0.5, "peer": ""}
+    metrics = {"mae": 0.4, "intervals_95": {}}
+    card = {"endpoint": "mine", "data": {"n_used": 99}, "metrics": metrics, "official_test": test}
+    _close_predictor(card, tmp_path / "mine", tmp_path)
+    assert "official test set: mae 0.500" in (told := capsys.readouterr().out)
+    assert "to compare" not in told
+    test |= {"peer": "a forest", "peer_value": 0.7}
+    _close_predictor(card, tmp_path / "mine", tmp_path)
+    assert "to compare: 0.7, a forest" in capsys.readouterr().out
 
 
 def test_packing_alone_leaves_a_file_to_train_on_elsewhere(config: Path) -> None:
