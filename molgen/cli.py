@@ -27,7 +27,10 @@ Overrides = Annotated[
 
 
 def main() -> None:
-    """Run the command line; a user's fault ends in one line, a bug in its traceback."""
+    """Run the command line; a user's fault ends in one line, a bug in its traceback.
+
+    Typer itself sees to Ctrl-C (exit code 130) and to a reader of our output that has gone.
+    """
     import logging
 
     from molgen.errors import MolgenError
@@ -39,31 +42,26 @@ def main() -> None:
     except (MolgenError, PropertyModelError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 2))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has gone, for example `head`
-        sys.stderr.close()
-        sys.exit(141)
 
 
 @app.command()
 def run(
-    config: Annotated[Path | None, typer.Argument(help="campaign config (YAML)")] = None,
+    # Text, not a path: behind --resume DIR it is an override, perhaps with `//` in it.
+    config: Annotated[str | None, typer.Argument(help="campaign config (YAML)")] = None,
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="run folder; default runs/<name>")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="replaces the config's seed")] = None,
     resume: Annotated[Path | None, typer.Option(help="run folder to go on with")] = None,
 ) -> None:
     """Run a design campaign, or go on with one: --resume DIR [budget.… executor.…]."""
-    from molgen.campaign.running import resume_run, start_run
+    from molgen.campaign.running import check_start, resume_run, start_run
     from molgen.errors import ConfigError
     from molgen.training.on_demand import train_missing
 
     extra = list(overrides or [])
     if resume is not None:
         if config is not None:  # the first word after --resume DIR is an override, too
-            extra.insert(0, str(config))
+            extra.insert(0, config)
         if out is not None or seed is not None:
             raise ConfigError(
                 "--resume keeps the run's folder and seed; leave out --out and --seed"
@@ -74,8 +72,8 @@ def run(
         raise ConfigError("give a campaign config, for example configs/factor_xa.yaml, or --resume")
     if seed is not None:
         extra.append(f"seed={seed}")
-    train_missing(config, extra)
-    start_run(config, extra, out)
+    train_missing(Path(config), extra, check=lambda ready: check_start(ready, out))
+    start_run(Path(config), extra, out)
 
 
 @app.command()
@@ -119,7 +117,10 @@ def sample(
         int | None,
         typer.Option(min=1, help="no smaller molecules, unless nothing more fits; default: 4"),
     ] = None,
-    max_heavy_atoms: Annotated[int, typer.Option(min=2, help="no larger molecules")] = 45,
+    max_heavy_atoms: Annotated[
+        int | None,
+        typer.Option(min=2, help="no larger molecules; default: 45, or what the prior can build"),
+    ] = None,
     elements: Annotated[
         str, typer.Option(help="that may be added, for example C,N,O,F; default: all")
     ] = "",
@@ -142,21 +143,23 @@ def sample(
     from molgen.generator.design_modes import prompts_for
     from molgen.generator.forbidden import read_smarts_file
     from molgen.generator.sampler import SamplingOptions
-    from molgen.generator.sampling_file import write_samples
+    from molgen.generator.sampling_file import default_max_atoms, write_samples
 
     forbidden = [*(forbid or []), *(read_smarts_file(forbid_file) if forbid_file else [])]
     symbols = [symbol.strip() for symbol in elements.split(",") if symbol.strip()]
     prompts = prompt or []
     if mode is not None:
         prompts = prompts_for(mode, prompts, part=part, n=variants, seed=seed)
+        if not prompts and mode != "de_novo":  # without prompts anything would be drawn
+            raise ConfigError(f"--mode {mode}: finds nothing to redraw in what --prompt gives")
     elif part is not None:
         raise ConfigError("--part says what a mode redraws; name the mode, too: --mode")
     written = write_samples(
         output, n * max(1, len(prompts)) if per_prompt else n, seed=seed, prompts=prompts,
         prior=prior, unique=unique, n_processes=processes or len(os.sched_getaffinity(0)),
         options=SamplingOptions(
-            temperature, min_heavy_atoms, max_heavy_atoms, top_p, tuple(symbols),
-            tuple(forbidden), max_attempts,
+            temperature, min_heavy_atoms, max_heavy_atoms or default_max_atoms(prior), top_p,
+            tuple(symbols), tuple(forbidden), max_attempts,
         ),
     )  # fmt: skip
     print(f"{written.n_lines} molecules in {output}")

@@ -87,7 +87,10 @@ def _devices() -> Iterator[str]:
     for i in range(torch.cuda.device_count()):
         memory_gb = torch.cuda.get_device_properties(i).total_memory / 1e9
         name = torch.cuda.get_device_name(i)
-        yield f"{_GOOD} GPU cuda:{i}: {name}, {memory_gb:.0f} GB; this version computes on the CPU"
+        yield (
+            f"{_GOOD} GPU cuda:{i}: {name}, {memory_gb:.0f} GB; sampling and campaigns compute on "
+            "the CPU; training uses the GPU"
+        )
     if not torch.cuda.device_count():
         yield f"{_GOOD} no GPU; none is needed"
 

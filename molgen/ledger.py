@@ -136,7 +136,7 @@ class Ledger:
     def __init__(self, engine: sa.Engine) -> None:
         """Use `Ledger.open`, which checks what it opens."""
         self._engine = engine
-        self._name = engine.url.render_as_string(hide_password=True)
+        self.name = engine.url.render_as_string(hide_password=True)
 
     @classmethod
     def open(cls, url_or_path: str | Path, *, create: bool) -> Ledger:
@@ -175,7 +175,7 @@ class Ledger:
                 )
                 if not {c.name for c in table.columns} <= have:
                     raise DataError(
-                        f"{ledger._name}: not a ledger of this version of molgen (table "
+                        f"{ledger.name}: not a ledger of this version of molgen (table "
                         f"{table.name!r} is missing or lacks columns)"
                     )
         return ledger
@@ -189,7 +189,7 @@ class Ledger:
         except (sa.exc.IntegrityError, sa.exc.ProgrammingError):
             raise  # a fault of ours, not of the disk or the server
         except sa.exc.DatabaseError as error:
-            raise DataError(f"ledger {self._name}: {error.orig}") from error
+            raise DataError(f"ledger {self.name}: {error.orig}") from error
 
     def _rows(self, query: sa.Select[Any]) -> list[LedgerRow]:
         with self._transaction() as connection:
@@ -327,6 +327,12 @@ class Ledger:
         """Write a round's numbers, over those of an earlier try of the same round."""
         with self._transaction() as connection:
             _note(connection, round, stats)
+
+    def is_empty(self) -> bool:
+        """Whether no run has written to it."""
+        with self._transaction() as connection:
+            tables = (_molecules, _rounds)
+            return not any(connection.execute(sa.select(t).limit(1)).first() for t in tables)
 
     def n_oracle_calls(self) -> int:
         """Identities that cost budget: pending, scored and unscored, each once."""

@@ -14,7 +14,9 @@ from molgen.campaign.wiring import check_campaign
 from molgen.config.campaign import RunConfig
 from molgen.config.kinds import load_any
 from molgen.config.loading import dump_config, load_config
-from molgen.generator.weights import SHIPPED_PRIOR
+from molgen.generator.network import GraphTransformer, NetworkSize
+from molgen.generator.weights import SHIPPED_PRIOR, save_network
+from molgen.graphs.vocabulary import Vocabulary
 from molgen.objectives import SHIPPED_PREDICTORS
 from molgen.training.on_demand import without_untrained
 from tests.campaign.campaigns import tiny
@@ -134,6 +136,30 @@ def test_sample_writes_exactly_as_many_lines_as_asked(prior_file: Path, tmp_path
     lines = output.read_text().splitlines()
     assert len(lines) == 7
     assert all(Chem.MolFromSmiles(line) is not None for line in lines)
+
+
+def test_a_mode_that_finds_nothing_to_redraw_draws_nothing_else(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    said = complaint(
+        molgen("sample", "--mode", "regrow", "--prompt", "c1ccc(-c2ccccc2)cc1", "--part", "11",
+               "--prior", prior_file, "-o", tmp_path / "out.smi")
+    )  # fmt: skip
+    assert "take fewer" in said
+    assert not (tmp_path / "out.smi").exists()
+
+
+def test_a_prior_of_small_molecules_is_sampled_as_it_is(
+    vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    size = NetworkSize(width=32, n_layers=1, n_heads=2, max_atoms=20)
+    save_network(GraphTransformer(vocabulary, size), tmp_path / "small.safetensors")
+    outcome = molgen(
+        "sample", "-n", "3", "--prior", tmp_path / "small.safetensors", "-o", tmp_path / "out.smi"
+    )
+    assert outcome.code == 0, outcome.err
+    drawn = [Chem.MolFromSmiles(s) for s in (tmp_path / "out.smi").read_text().split()]
+    assert len(drawn) == 3 and all(mol.GetNumAtoms() <= 20 for mol in drawn)
 
 
 def test_samples_depend_on_the_seed_alone(prior_file: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from molgen import objectives
-from molgen.doctor import data_lines, doctor_lines, fetch_data
+from molgen.doctor import _devices, data_lines, doctor_lines, fetch_data
 from molgen.errors import DataError
 from molgen.generator.weights import SHIPPED_PRIOR
 from molgen.objectives import SHIPPED_PREDICTORS
@@ -79,6 +79,20 @@ def test_a_damaged_predictor_and_a_missing_one_are_told(
     assert about("predictor dili").startswith("✗")
     assert "damaged" in about("predictor dili")
     assert "molgen train-predictor configs/predictors/ames.yaml" in about("predictor ames")
+
+
+def test_a_gpu_is_told_what_it_is_good_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gpu:
+        total_memory = 80e9
+
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: Gpu)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda i: "H1")
+    (line,) = [line for line in _devices() if "GPU" in line]
+    assert line.endswith("H1, 80 GB; sampling and campaigns compute on the CPU; training uses the "
+                         "GPU")  # fmt: skip
 
 
 def test_data_files_are_told_one_by_one(data: Path) -> None:

@@ -3,15 +3,18 @@
 Round t is proposed by the policy that has learnt from rounds before t - lag, and rounds are
 learnt in their order. What happens therefore does not depend on how many workers there are or
 when they answer. A round's molecules enter the ledger in one transaction before any is sent to
-be scored; after a kill the round is taken up from there.
+be scored, and each shard's scores as soon as they are there; after a kill the round is taken up
+from there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +24,7 @@ from molgen.campaign.reuse import KnownScore
 from molgen.campaign.statistics import proposal_statistics, score_statistics
 from molgen.campaign.workers import ScoredShard
 from molgen.config.campaign import RunConfig
-from molgen.errors import ScorerError
+from molgen.errors import DataError, ScorerError
 from molgen.ledger import Ledger, LedgerRow, Score, Spare
 from molgen.runtime.checkpoint import save_checkpoint
 from molgen.runtime.executor import Executor, Future
@@ -34,6 +37,14 @@ if TYPE_CHECKING:
 
 MAX_BARREN_ROUNDS = 20  # in a row without a molecule to score, before the run ends
 MAX_FAILED_SHARDS = 3  # in a row, before a scorer that fails stops the run
+
+
+@dataclass(frozen=True, eq=False)
+class _Sent:
+    """Molecules that were sent to be scored together."""
+
+    rows: list[LedgerRow]
+    answer: Future
 
 
 @dataclass
@@ -50,6 +61,7 @@ class Campaign:
     weights: bytes | None = None
     known: Mapping[str, KnownScore] = field(default_factory=dict)  # from earlier runs, by SMILES
     failed_shards: list[list[int]] = field(default_factory=list)
+    under_way: list[_Sent] = field(default_factory=list)  # whose answers were not there yet
 
 
 @dataclass
@@ -57,7 +69,7 @@ class _Round:
     number: int
     began: float
     statistics: dict[str, float]
-    sent: list[tuple[list[LedgerRow], Future]]
+    sent: list[_Sent]
 
 
 def run_campaign(c: Campaign, on_round: Callable[[int, dict[str, float]], None]) -> str:
@@ -73,6 +85,15 @@ def run_campaign(c: Campaign, on_round: Callable[[int, dict[str, float]], None])
     Raises:
         ScorerError: a scorer failed three shards in a row.
     """
+    try:
+        return _run_rounds(c, on_round)
+    except BaseException:
+        with contextlib.suppress(DataError):  # the ledger itself may be what failed
+            _save_answers(c)
+        raise
+
+
+def _run_rounds(c: Campaign, on_round: Callable[[int, dict[str, float]], None]) -> str:
     began = time.monotonic()
     _score_leftovers(c)
     noted = c.ledger.rounds()
@@ -182,16 +203,58 @@ def _to_send(c: Campaign, pending: Sequence[LedgerRow]) -> list[LedgerRow]:
     return [row for row in pending if not row.attempts]
 
 
-def _send(c: Campaign, pending: Sequence[LedgerRow]) -> list[tuple[list[LedgerRow], Future]]:
+def _send(c: Campaign, pending: Sequence[LedgerRow]) -> list[_Sent]:
     known = [row for row in pending if row.smiles in c.known]
     c.ledger.mark_sent([row.id for row in known])
     c.ledger.commit([_reused(row, c.known[row.smiles]) for row in known])
     pending = [row for row in pending if row.smiles not in c.known]
     sent = []
-    for shard in shards(pending, c.config.score_shard_size):
-        c.ledger.mark_sent([row.id for row in shard])
-        sent.append((shard, c.executor.submit("scorer", "score", [row.smiles for row in shard])))
+    executor = c.config.executor
+    # What is sent once at most must not wait in a queue, where a kill would make it look sent.
+    n_ahead = executor.max_inflight if c.config.ledger.resend else executor.n_workers
+    for rows in shards(pending, c.config.score_shard_size):
+        while len(c.under_way) >= n_ahead:
+            _await_one(c)
+        c.ledger.mark_sent([row.id for row in rows])
+        answer = c.executor.submit("scorer", "score", [row.smiles for row in rows])
+        sent.append(_Sent(rows, answer))
+        c.under_way.append(sent[-1])
+        _write_answers(c)
     return sent
+
+
+def _await_one(c: Campaign) -> None:
+    """Wait for one of the answers under way."""
+    wait([shard.answer for shard in c.under_way], return_when=FIRST_COMPLETED)
+    _write_answers(c)
+
+
+def _write_answers(c: Campaign) -> None:
+    """Make the answers that are there durable, whichever they are; failures wait for their turn."""
+    for shard in [s for s in c.under_way if s.answer.done()]:
+        if shard.answer.exception() is None and not shard.answer.result().failed:
+            _commit(c, shard)
+        c.under_way.remove(shard)
+
+
+def _save_answers(c: Campaign) -> None:
+    """As `_write_answers`, wherever that was interrupted."""
+    pending = {row.id for row in c.ledger.pending()}
+    c.under_way = [shard for shard in c.under_way if shard.rows[0].id in pending]
+    _write_answers(c)
+
+
+def _collect(c: Campaign, sent: Sequence[_Sent]) -> None:
+    """Wait for all answers; what failed is counted in the order in which it was sent."""
+    for shard in sent:
+        while shard in c.under_way:
+            _await_one(c)
+        answer: ScoredShard = shard.answer.result()
+        if answer.failed:
+            _commit(c, shard)
+            _count_failure(c, shard)
+        else:
+            c.failed_shards.clear()
 
 
 def _reused(row: LedgerRow, known: KnownScore) -> Score:
@@ -201,13 +264,13 @@ def _reused(row: LedgerRow, known: KnownScore) -> Score:
 def _close_round(c: Campaign, done: _Round) -> dict[str, float]:
     """Collect a round's scores, learn from them, and make that durable."""
     waited = time.perf_counter()
-    for rows, future in done.sent:
-        _commit(c, rows, future.result())
+    _collect(c, done.sent)
     scored = time.perf_counter()
     rows = c.ledger.round_rows(done.number)
     c.search.learn(rows, _proposed_by_arm(done.statistics))
     learnt = _learn(c, done.number, rows)
-    statistics = done.statistics | score_statistics(c.ledger, c.config.objective, rows) | learnt
+    scores = score_statistics(c.ledger, c.config.objective, done.number, rows)
+    statistics = done.statistics | scores | learnt
     if c.search.tradeoffs:
         statistics["hypervolume"] = c.search.tradeoffs.hypervolume()
     statistics["seconds_score"] = scored - waited
@@ -223,36 +286,38 @@ def _close_round(c: Campaign, done: _Round) -> dict[str, float]:
     return statistics
 
 
-def _commit(c: Campaign, rows: Sequence[LedgerRow], shard: ScoredShard) -> None:
-    each = shard.seconds / max(1, len(rows))
+def _commit(c: Campaign, shard: _Sent) -> None:
+    scored: ScoredShard = shard.answer.result()
+    each = scored.seconds / max(1, len(shard.rows))
     scores = []
-    for row, answer in zip(rows, shard.rows, strict=True):
+    for row, answer in zip(shard.rows, scored.rows, strict=True):
         values = {k: v for k, v in answer.items() if k not in ("reward", "status", "reason")}
         scores.append(
             Score(row.id, answer["status"], answer["reason"], answer["reward"], values,
-                  shard.worker, each)
+                  scored.worker, each)
         )  # fmt: skip
     c.ledger.commit(scores)
-    if not shard.failed:
-        c.failed_shards.clear()
-        return
-    c.failed_shards.append([s.id for s in scores if s.status == "unscored"])
+
+
+def _count_failure(c: Campaign, shard: _Sent) -> None:
+    answer: ScoredShard = shard.answer.result()
+    c.failed_shards.append([row.id for row in shard.rows])  # `reopen` passes over scored ones
     if len(c.failed_shards) == MAX_FAILED_SHARDS:
         ids = [i for failed in c.failed_shards for i in failed]
         if c.config.ledger.resend:
             c.ledger.reopen(ids)
         then = "wait to be scored again" if c.config.ledger.resend else "stay unscored"
+        reason = next((row["reason"] for row in answer.rows if row["reason"]), "no reason given")
         raise ScorerError(
-            f"{', '.join(sorted(shard.failed))}: failed {MAX_FAILED_SHARDS} batches in a row "
-            f"({scores[0].reason}); its {len(ids)} molecules {then}"
+            f"{', '.join(sorted(answer.failed))}: failed {MAX_FAILED_SHARDS} batches in a row "
+            f"({reason}); its {len(ids)} molecules {then}"
         )
 
 
 def _score_leftovers(c: Campaign) -> None:
     """What earlier rounds left unanswered, after a scorer stopped the run."""
     leftovers = [row for row in c.ledger.pending() if row.round < c.next_round]
-    for rows, future in _send(c, _to_send(c, leftovers)):
-        _commit(c, rows, future.result())
+    _collect(c, _send(c, _to_send(c, leftovers)))
 
 
 def _learn(c: Campaign, number: int, rows: Sequence[LedgerRow]) -> dict[str, float]:

@@ -13,10 +13,11 @@ from typing import Any
 
 from molgen.config.campaign import RunConfig
 from molgen.config.loading import dump_config, load_config
-from molgen.config.objective import NoveltyComponent, PredictorComponent
 from molgen.errors import ConfigError, DataError
 from molgen.generator.weights import SHIPPED_PRIOR
+from molgen.ledger import Ledger
 from molgen.objectives import SHIPPED_PREDICTORS
+from molgen.objectives.known import parts_with_predictors, source_of
 
 _PACKAGES = ("molgen", "torch", "rdkit", "numpy", "scikit-learn", "lightgbm", "ray", "mlflow")
 _RESUMABLE = ("budget.", "executor.")
@@ -63,15 +64,12 @@ def new_run_folder(config: RunConfig, out: Path | None) -> RunFolder:
         out: must be new or empty; default: runs/<name>, with a number where that is taken.
 
     Raises:
-        ConfigError: the folder holds something, or cannot be written.
+        ConfigError: the folder holds something, or cannot be written; or the ledger that the config
+            names holds another run's rows.
     """
+    check_new(config, out)
     path = _free_name(Path("runs") / config.name) if out is None else out
     try:
-        if path.exists() and any(path.iterdir()):
-            raise ConfigError(
-                f"--out {path}: is not empty; choose another folder, or go on with "
-                f"`molgen run --resume {path}`"
-            )
         path.mkdir(parents=True, exist_ok=True)
         folder = RunFolder(path)
         folder.config_file.write_text(dump_config(config))
@@ -108,6 +106,36 @@ def open_run_folder(path: Path, overrides: Sequence[str]) -> tuple[RunFolder, Ru
     return folder, config
 
 
+def check_new(config: RunConfig, out: Path | None) -> None:
+    """Check that a new run would not meet another one's folder or ledger.
+
+    It would go on with the rows of that ledger as if they were its own.
+
+    Raises:
+        ConfigError: as `new_run_folder`.
+    """
+    try:
+        taken = out is not None and out.exists() and any(out.iterdir())
+    except OSError as error:
+        raise ConfigError(f"--out {out}: cannot be written ({error.strerror})") from error
+    if taken:
+        raise ConfigError(
+            f"--out {out}: is not empty; choose another folder, or go on with "
+            f"`molgen run --resume {out}`"
+        )
+    if config.ledger.url is None:
+        return
+    ledger = Ledger.open(config.ledger.url, create=True)
+    try:
+        if not ledger.is_empty():
+            raise ConfigError(
+                f"ledger.url: {ledger.name} holds another run's molecules; name a new database, or "
+                "go on with that run: molgen run --resume FOLDER"
+            )
+    finally:
+        ledger.close()
+
+
 def _free_name(path: Path) -> Path:
     taken, number = path, 1
     while taken.exists() and (not taken.is_dir() or any(taken.iterdir())):
@@ -138,13 +166,18 @@ def _hashes(config: RunConfig) -> dict[str, str]:
 
 
 def objective_hashes(config: RunConfig) -> dict[str, str]:
-    """Hashes of the files of all predictors that the objective asks."""
-    hashes = {}
-    for component in config.objective.components:
-        if isinstance(component, PredictorComponent | NoveltyComponent):
-            root = Path(component.folder) if component.folder else SHIPPED_PREDICTORS
-            for file in sorted((root / component.endpoint).glob("*")):
-                hashes[f"{component.endpoint}/{file.name}"] = _sha256(file)
+    """Hashes of the files of all predictors that the objective asks, by `endpoint/file`.
+
+    The folder's name stands before it for a second predictor of the same endpoint.
+    """
+    hashes: dict[str, str] = {}
+    first: dict[str, Path] = {}
+    for _, part in parts_with_predictors(config.objective):
+        root, endpoint = source_of(part, SHIPPED_PREDICTORS)
+        prefix = "" if first.setdefault(endpoint, root) == root else f"{root}/"
+        for file in sorted((root / endpoint).rglob("*")):
+            if file.is_file():
+                hashes[f"{prefix}{file.relative_to(root).as_posix()}"] = _sha256(file)
     return hashes
 
 

@@ -10,12 +10,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from molgen.campaign.run_folder import RunFolder, new_run_folder, open_run_folder
+from molgen.campaign.run_folder import RunFolder, check_new, new_run_folder, open_run_folder
 from molgen.campaign.wiring import check_campaign, execute
 from molgen.config.campaign import RunConfig
 from molgen.config.loading import load_config
 from molgen.errors import MolgenError
 from molgen.report import ReportFiles, top_lines
+
+
+def check_start(config: RunConfig, out: Path | None) -> None:
+    """Find what would keep a campaign from starting, before what it needs is trained."""
+    check_new(config, out)
+    check_campaign(config)
 
 
 def start_run(config_file: Path, overrides: Sequence[str], out: Path | None) -> None:

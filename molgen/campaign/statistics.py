@@ -32,9 +32,11 @@ def proposal_statistics(molecules: Sequence[NewMolecule]) -> dict[str, float]:
 
 
 def score_statistics(
-    ledger: Ledger, objective: ObjectiveConfig, rows: Sequence[LedgerRow]
+    ledger: Ledger, objective: ObjectiveConfig, number: int, rows: Sequence[LedgerRow]
 ) -> dict[str, float]:
-    """Rewards and values of a round's molecules, and the best so far.
+    """Rewards and values of a round's molecules, and the best up to it.
+
+    Later rounds may be under way; what is known of them depends on how fast the workers are.
 
     Returns:
         n_scored, n_unscored, n_oracle_calls (of the whole run), reward_mean and reward_max of the
@@ -44,7 +46,7 @@ def score_statistics(
     """
     scored = [row for row in rows if row.status == "scored"]
     rewards = [row.reward for row in scored]
-    best = [row.reward for row in ledger.best(100, before_round=_last(rows))]
+    best = [row.reward for row in ledger.best(100, before_round=number + 1)]
     statistics: dict[str, float] = {
         "n_scored": len(scored),
         "n_unscored": sum(row.status == "unscored" for row in rows),
@@ -55,17 +57,13 @@ def score_statistics(
         "reward_top100": _mean(best),
         "diversity": diversity([row.smiles for row in scored]),
     }
-    if rows and rows[0].round == 0:
+    if number == 0:
         samples = [row.reward for row in scored if arm_of(row.origin) == "sample"]
         statistics["prior_reward_mean"] = _mean(samples)
     for component in objective.components:
         name = component_name(component)
         statistics[f"mean_{name}"] = _mean([float(row.values[name]) for row in scored])
     return statistics
-
-
-def _last(rows: Sequence[LedgerRow]) -> int | None:
-    return rows[0].round + 1 if rows else None
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -15,6 +15,7 @@ from molgen.campaign.reuse import known_scores
 from molgen.campaign.run_folder import RunFolder
 from molgen.campaign.workers import make_scorer
 from molgen.config.campaign import LocalExecutorConfig, RunConfig
+from molgen.config.loading import dump_config
 from molgen.errors import ConfigError, MolgenError
 from molgen.generator.prompts import parse_prompt
 from molgen.generator.sampler import SamplingOptions, check_room
@@ -79,7 +80,8 @@ def execute(config: RunConfig, folder: RunFolder, on_round: OnRound) -> tuple[st
             manifest says how the run stands.
     """
     with _locked(folder, config), _tracker(config, folder) as tracker:
-        _log_start(tracker, config, folder)
+        tracker.params(_flat(config.model_dump(mode="json")))
+        tracker.text(dump_config(config), folder.config_file.name)
 
         def report_round(number: int, statistics: dict[str, float]) -> None:
             tracker.metrics(statistics, number)
@@ -137,7 +139,7 @@ def _pools(config: RunConfig) -> list[WorkerPool]:
         config.search.plausible_only, config.search.max_sa_score,
         _N_DONORS if grafts else 0, [config.seed, 0, 0, 0, 14],
     )  # fmt: skip
-    scorer = partial(make_scorer, config.objective, SHIPPED_PREDICTORS)
+    scorer = partial(make_scorer, config.objective)
     if isinstance(e, LocalExecutorConfig):
         return [
             WorkerPool("generator", generator, e.n_workers),
@@ -177,13 +179,8 @@ def _tracker(config: RunConfig, folder: RunFolder) -> Any:
         experiment=config.tracking.experiment,
         run_name=folder.path.name,
         run_id=folder.manifest().get("mlflow_run_id"),
+        on_new_run=lambda run_id: folder.note(mlflow_run_id=run_id),
     )
-
-
-def _log_start(tracker: Any, config: RunConfig, folder: RunFolder) -> None:
-    folder.note(mlflow_run_id=tracker.run_id)
-    tracker.params(_flat(config.model_dump(mode="json")))
-    tracker.artifact(folder.config_file)
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from molgen.config.objective import ObjectiveConfig
-from molgen.objectives import make_objective
+from molgen.objectives import SHIPPED_PREDICTORS, make_objective
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,6 @@ class ScoringWorker:
         self._objective.close()
 
 
-def make_scorer(config: ObjectiveConfig, predictors_root: Path) -> ScoringWorker:
-    """For a worker pool."""
-    return ScoringWorker(config, predictors_root)
+def make_scorer(config: ObjectiveConfig, predictors_root: Path | None = None) -> ScoringWorker:
+    """For a worker pool; without a folder the predictors shipped where the worker runs."""
+    return ScoringWorker(config, predictors_root or SHIPPED_PREDICTORS)

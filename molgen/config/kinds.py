@@ -8,7 +8,7 @@ from typing import Any
 
 from molgen.config.base import Section
 from molgen.config.campaign import RunConfig
-from molgen.config.loading import config_schema, load_config
+from molgen.config.loading import config_keys, config_schema, load_config
 from molgen.config.predictor import PredictorConfig
 from molgen.config.pretraining import PretrainingConfig
 from molgen.errors import ConfigError
@@ -24,10 +24,9 @@ def load_any(path: Path, overrides: Sequence[str]) -> Section:
     """Load a config whose kind its keys show: `members`, `training`, or else a campaign.
 
     Raises:
-        ConfigError: it does not fit that kind.
+        ConfigError: it cannot be read or does not fit that kind.
     """
-    text = path.read_text(errors="replace") if path.is_file() else ""
-    keys = {line.split(":")[0] for line in text.splitlines() if line[:1].isalpha()}
+    keys = config_keys(path)
     kind = "predictor" if "members" in keys else "pretraining" if "training" in keys else "campaign"
     return load_config(path, overrides, kind=KINDS[kind])
 

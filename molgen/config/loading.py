@@ -22,7 +22,7 @@ import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, get_args, overload
 
 import yaml
 from pydantic import ValidationError
@@ -63,10 +63,10 @@ def load_config(
             a line, with file (or override), dotted key, what is wrong and the likeliest remedy.
     """
     layers = _read_layers(Path(path))
-    data: dict[str, Any] = {}
-    for layer in reversed(layers):
-        data = _merge(data, layer.data)
+    data = _merged(layers)
     parsed = [_parse_override(text) for text in overrides]
+    for override in parsed:
+        _drop_other_kinds(kind, data, override)
     for override in parsed:
         _apply(data, override)
     _fill_tags(kind, data)
@@ -84,6 +84,15 @@ def load_config(
                 f"{source}: {'.'.join(map(str, key))}: {what}" if key else f"{source}: {what}"
             )
         raise ConfigError("\n".join(faults)) from None
+
+
+def config_keys(path: str | Path) -> set[str]:
+    """The keys at the top of a config file and its parents.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    return set(_merged(_read_layers(Path(path))))
 
 
 def dump_config(config: Section) -> str:
@@ -237,6 +246,13 @@ def _read_file(path: Path, named_by: str) -> dict[str, Any]:
     return data
 
 
+def _merged(layers: Sequence[_Layer]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for layer in reversed(layers):
+        data = _merge(data, layer.data)
+    return data
+
+
 def _merge(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
     merged = copy.deepcopy(parent)
     for key, value in child.items():
@@ -269,6 +285,35 @@ def _parse_override(text: str) -> _Override:
             f"override {text!r}: the value is not valid YAML ({error}); put text with special "
             f"characters in quotes, such as \"{name}='…'\""
         ) from None
+
+
+def _drop_other_kinds(kind: type[Section], data: dict[str, Any], override: _Override) -> None:
+    """Where an override gives a section another kind, drop the keys that only other kinds have."""
+    *path, tag = override.keys
+    members: list[Any] = [kind]
+    node: Any = data
+    for key in path:
+        sections = [m for m in members if isinstance(m, type) and issubclass(m, Section)]
+        if isinstance(node, dict) and sections:
+            types = [m.model_fields[key].annotation for m in sections if key in m.model_fields]
+            node = node.get(key)
+        elif isinstance(node, list) and key.isdecimal() and int(key) < len(node):
+            types = [arg for m in members for arg in get_args(m)]
+            node = node[int(key)]
+        else:
+            return
+        members = list(dict.fromkeys(m for one in types for m in union_members(one)))
+    if not isinstance(node, dict) or union_tag(members) != tag:
+        return
+    for member in members:
+        if override.value == _tag_of(member, tag):
+            other = {key for m in members for key in m.model_fields} - set(member.model_fields)
+            for key in other & set(node):
+                del node[key]
+
+
+def _tag_of(member: type[Section], tag: str) -> Any:
+    return get_args(member.model_fields[tag].annotation)[0]
 
 
 def _apply(data: dict[str, Any], override: _Override) -> None:

@@ -30,6 +30,12 @@ def _web_address(url: str) -> str:
     # Reading the port checks it.
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError(f"{url!r} must start with http:// or https:// and name a host")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(f"{url!r}: write what is not a plain letter as %XX, in a host as xn--…")
+    try:
+        parts.hostname.encode("idna")
+    except UnicodeError as error:
+        raise ValueError(f"{url!r}: {parts.hostname!r} is no name of a host ({error})") from None
     return url
 
 

@@ -265,6 +265,9 @@ def regrow(smiles: str, n_atoms: int | None = None, *, n: int = 1, seed: Seed = 
             None: 3 to 8, at most half the molecule.
         n: prompts at most.
         seed: makes the choice.
+
+    Raises:
+        ConfigError: no part can be taken away, as where whole rings leave only the whole molecule.
     """
     mol = read_molecule(smiles)
     size = mol.GetNumAtoms()
@@ -287,6 +290,11 @@ def regrow(smiles: str, n_atoms: int | None = None, *, n: int = 1, seed: Seed = 
                 break
         else:
             found |= _nearest_cut(mol, smiles, [a for a in others if len(a) < size], wanted, found)
+    if not found:
+        raise ConfigError(
+            f"{smiles!r}: no part of about {n_atoms or 1} atoms can be taken away, as ring systems "
+            "go as a whole; take fewer"
+        )
     return list(found)
 
 

@@ -105,6 +105,11 @@ def write_samples(
     return Written(lines.n_lines, lines.n_attempts, lines.n_rejected)
 
 
+def default_max_atoms(prior: Path | None) -> int:
+    """Heavy atoms at most where nothing is asked for: what suits drugs and the prior can build."""
+    return min(SamplingOptions().max_atoms, load_network(prior).size.max_atoms)
+
+
 class SamplingWorker:
     """Holds the network."""
 

@@ -20,6 +20,8 @@ PYTHON_PLACEHOLDER = "{python}"
 _CLOSE_TIME_S = 2.0  # for a program to end by itself once its standard input is closed
 _STDERR_KEPT = 4096  # bytes
 _CHUNK = 65536
+# Nobody writes to its input, which ends when the process that holds the other end does.
+_GUARD = 'read -r nothing; kill -s KILL -- "-$1"'
 
 
 class CommandError(Exception):
@@ -34,7 +36,8 @@ class Command:
     """A program kept running between questions; it starts with the first one.
 
     The program runs in a process group of its own, so that Ctrl-C at the terminal does not reach
-    it and everything it started can be ended with it.
+    it and everything it started can be ended with it. A small shell, the guard, does that where
+    this process is killed, for a program at a long calculation would not notice.
     """
 
     def __init__(self, command: Sequence[str], name: str) -> None:
@@ -49,6 +52,7 @@ class Command:
         """
         self._args = _resolved(command, name)
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._stderr = b""
 
     def ask(self, line: bytes, *, timeout_s: float, max_bytes: int) -> bytes:
@@ -101,6 +105,7 @@ class Command:
         process, self._process = self._process, None
         if process is None:
             return ""
+        self._dismiss_guard()
         # The group outlives its leader as long as a grandchild is in it. Its number is still ours:
         # the leader has not been waited for.
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -138,6 +143,20 @@ class Command:
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
+        with contextlib.suppress(OSError):  # without a shell it is as it would be without a guard
+            self._guard = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "molgen-guard", str(self._process.pid)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def _dismiss_guard(self) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.kill()  # before its input is closed
+            guard.communicate()
 
     def _drain_stderr(self, process: subprocess.Popen[bytes] | None = None) -> bool:
         """Read what is there; False at the end of the stream."""

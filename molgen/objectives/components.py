@@ -46,14 +46,14 @@ class ComponentValues:
         desirability: float64, shape (n,), where it is more than the curve of the raw value; else
             None.
         extra: More columns, each of length n.
-        any_failed: An external scorer's batch failed.
+        all_failed: An external scorer answered no batch.
     """
 
     raw: Array
     reasons: list[str]
     desirability: Array | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
-    any_failed: bool = False
+    all_failed: bool = False
 
 
 # From molecules and the table of `property_models.predict_table` to values.
@@ -141,4 +141,4 @@ def _similarity(smiles: Sequence[str]) -> Evaluate:
 
 def _asked(oracle: Oracle, molecules: Molecules, batch_size: int) -> ComponentValues:
     scores = score_batches(oracle, molecules.canonical, batch_size=batch_size)
-    return ComponentValues(scores.values, scores.reasons, any_failed=scores.any_failed)
+    return ComponentValues(scores.values, scores.reasons, all_failed=scores.all_failed)

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from molgen.config.objective import CommandComponent, HttpComponent, PythonComponent
 from molgen.errors import ConfigError
 from molgen.objectives.command import Command, CommandError, CommandSilentError
+from molgen.objectives.timely_http import timely_opener
 
 ExternalComponent = CommandComponent | HttpComponent | PythonComponent
 
@@ -65,13 +66,12 @@ class ExternalScores:
     Attributes:
         values: float64, shape (n,); NaN where there is no score.
         reasons: '' where there is one, else why not.
-        any_failed: Whether a whole batch had no usable answer after its repeats, nor any of its
-            molecules alone.
+        all_failed: Whether no batch had a usable answer after its repeats, nor any molecule alone.
     """
 
     values: NDArray[np.float64]
     reasons: list[str]
-    any_failed: bool
+    all_failed: bool
 
 
 def make_oracle(component: ExternalComponent) -> Oracle:
@@ -97,7 +97,7 @@ def score_batches(oracle: Oracle, smiles: Sequence[str], *, batch_size: int) -> 
     """
     scores: dict[str, tuple[float, str]] = {"": (math.nan, "")}
     unique = [s for s in dict.fromkeys(smiles) if s]
-    any_failed = False
+    n_answered = 0
     for start in range(0, len(unique), batch_size):
         batch = unique[start : start + batch_size]
         try:
@@ -105,14 +105,15 @@ def score_batches(oracle: Oracle, smiles: Sequence[str], *, batch_size: int) -> 
         except BatchError as error:
             may_be_one = isinstance(error, NoAnswerError) and len(batch) > 1
             alone = _one_by_one(oracle, batch) if may_be_one else {}
-            any_failed = any_failed or not alone
+            n_answered += bool(alone)
             scores.update({s: (math.nan, str(error)) for s in batch} | alone)
             continue
+        n_answered += 1
         scores.update((s, _score(answer)) for s, answer in zip(batch, answers, strict=True))
     return ExternalScores(
         np.array([scores[s][0] for s in smiles], np.float64),
         [scores[s][1] for s in smiles],
-        any_failed,
+        bool(unique) and not n_answered,
     )
 
 
@@ -241,7 +242,7 @@ class HttpOracle:
 
     def __init__(self, component: HttpComponent) -> None:
         self._component = component
-        self._opener = urllib.request.build_opener(_NoRedirects)
+        self._opener = timely_opener(_NoRedirects())
 
     def ask(self, smiles: list[str]) -> list[float | None]:
         """See `Oracle`."""
@@ -266,8 +267,6 @@ class HttpOracle:
             data=encoded_smiles(smiles),
             headers={"Content-Type": "application/json", "Accept": "application/json"},
         )
-        # urllib's timeout bounds each wait; the deadline bounds an answer that only drips.
-        deadline = time.monotonic() + self._component.timeout_s
         limit = longest_answer(len(smiles))
         body = bytearray()
         with self._opener.open(request, timeout=self._component.timeout_s) as response:
@@ -275,8 +274,6 @@ class HttpOracle:
                 body += chunk
                 if len(body) > limit:
                     raise BatchError(f"the scorer's answer is longer than {limit} bytes")
-                if time.monotonic() > deadline:
-                    raise TimeoutError
         return bytes(body)
 
     def close(self) -> None:

@@ -37,8 +37,8 @@ class Objective:
 
     Attributes:
         columns: Columns of `score` besides reward, status and reason, in order.
-        failed_components: Names of the external scorers of which a whole batch failed, after
-            their retries, in the last call of `score`.
+        failed_components: Names of the external scorers that answered no batch of the last call
+            of `score`, after all retries.
     """
 
     def __init__(self, config: ObjectiveConfig, *, predictors_root: Path) -> None:
@@ -103,7 +103,7 @@ class Objective:
         values = {
             name: evaluate(molecules, predictions) for name, evaluate in self._evaluators.items()
         }
-        self.failed_components = {name for name, found in values.items() if found.any_failed}
+        self.failed_components = {name for name, found in values.items() if found.all_failed}
         return self._table(molecules, values)
 
     def close(self) -> None:

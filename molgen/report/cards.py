@@ -212,6 +212,11 @@ def _against(
     objective: ObjectiveConfig,
 ) -> str:
     gap = float(above["reward"]) - float(row["reward"])
+    if gap <= -5e-4:
+        return (
+            f"Its reward is {-gap:.3f} above that of rank {above['rank']}, which is on a better "
+            "Pareto front."
+        )
     if gap < 5e-4:
         return f"Its reward is level with rank {above['rank']}."
     lost = {

@@ -33,7 +33,8 @@ _CLOSE_TIME_S = 5.0  # for calls under way and for workers' own close()
 _WATCH_INTERVAL_S = 0.5
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
-_Queue = queue.SimpleQueue[tuple[bytes, StdFuture[Any]] | None]
+Future = StdFuture[Any]  # an answer that may still be on its way
+_Queue = queue.SimpleQueue[tuple[bytes, Future] | None]
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,6 @@ class WorkerPool:
     n_workers: int
     n_cpus: float = 1.0
     n_gpus: float = 0.0
-
-
-class Future(Protocol):
-    """An answer that may still be on its way."""
-
-    def result(self) -> Any:
-        """Wait; return the call's result or raise what it raised."""
 
 
 class Executor(Protocol):
@@ -151,18 +145,6 @@ def open_outcome(outcome: bytes) -> Any:
 # -------------------------------------------------------------------------- in the driver itself
 
 
-class _Done:
-    """The outcome of a call that has already run."""
-
-    def __init__(self, value: Any, error: Exception | None) -> None:
-        self._value, self._error = value, error
-
-    def result(self) -> Any:
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-
 class InlineExecutor:
     """Runs each call at once, in the driver's process."""
 
@@ -175,10 +157,12 @@ class InlineExecutor:
 
     def submit(self, pool: str, method: str, *args: Any) -> Future:
         """Run the call now; its exception waits for `result`."""
+        future = Future()
         try:
-            return _Done(self._host.call(pool, method, args), None)
+            future.set_result(self._host.call(pool, method, args))
         except Exception as error:
-            return _Done(None, error)
+            future.set_exception(error)
+        return future
 
     def close(self) -> None:
         """Close the workers."""
@@ -245,7 +229,7 @@ class QueueExecutor:
         if self._closed.is_set():
             self._places.release()
             raise RuntimeError("the executor is closed")
-        future: StdFuture[Any] = StdFuture()
+        future = Future()
         calls.put((call, future))
         return future
 

@@ -41,7 +41,10 @@ def default_uri(runs_dir: Path) -> str:
 class Tracker:
     """One MLflow run. Ends as FINISHED, FAILED or, on Ctrl-C, KILLED when used with `with`."""
 
-    def __init__(self, *, uri: str, experiment: str, run_name: str, run_id: str | None) -> None:
+    def __init__(
+        self, *, uri: str, experiment: str, run_name: str, run_id: str | None,
+        on_new_run: Callable[[str], object] = lambda run_id: None,
+    ) -> None:  # fmt: skip
         """Start a run, or go on with `run_id`.
 
         Args:
@@ -49,9 +52,12 @@ class Tracker:
             experiment: created where it is missing.
             run_name: shown in MLflow.
             run_id: of a run to go on with; where the store does not know it, a new run starts.
+            on_new_run: called with the number of a run that was started, be it at once or when a
+                server that was not there answers at last.
         """
         self.run_id = run_id or ""
         self._uri, self._experiment, self._run_name = uri, experiment, run_name
+        self._on_new_run = on_new_run
         self._client: MlflowClient | None = None
         self._waiting: deque[Callable[[MlflowClient], None]] = deque()
         self._retry_at = 0.0
@@ -60,8 +66,11 @@ class Tracker:
         self._flush()
 
     def params(self, flat: Mapping[str, Any]) -> None:
-        """Write parameters. Those that a resumed run has changed become tags `resumed.<key>`."""
-        new = {_legal(key): str(value)[:_MAX_VALUE_LENGTH] for key, value in flat.items()}
+        """Write parameters. Those that a resumed run has changed become tags `resumed.<key>`.
+
+        Credentials in addresses are left out.
+        """
+        new = {_legal(k): without_credentials(str(v))[:_MAX_VALUE_LENGTH] for k, v in flat.items()}
 
         def send(client: MlflowClient) -> None:
             from mlflow.entities import Param, RunTag
@@ -97,6 +106,11 @@ class Tracker:
     def artifact(self, path: Path) -> None:
         """Copy a file to the run's artifacts."""
         self._send(lambda client: client.log_artifact(self.run_id, str(path)))
+
+    def text(self, text: str, name: str) -> None:
+        """Write a text to a file among the run's artifacts; credentials in addresses left out."""
+        safe = without_credentials(text)
+        self._send(lambda client: client.log_text(self.run_id, safe, name))
 
     def register(
         self,
@@ -179,8 +193,8 @@ class Tracker:
                 _log.warning(
                     "MLflow at %s does not answer; the run goes on, its numbers are in the run "
                     "folder (%s)",
-                    self._uri,
-                    _reason(error),
+                    without_credentials(self._uri),
+                    without_credentials(_reason(error)),
                 )
 
     def _try_first(self, client: MlflowClient) -> None:
@@ -217,6 +231,7 @@ class Tracker:
                     _log.warning("MLflow does not know run %s; a new one starts", self.run_id)
             run = client.create_run(experiment_id, run_name=self._run_name)
             self.run_id = run.info.run_id
+            self._on_new_run(self.run_id)
             return client
 
 
@@ -234,6 +249,9 @@ class _NoTracker:
     def artifact(self, path: Path) -> None:
         pass
 
+    def text(self, text: str, name: str) -> None:
+        pass
+
     def end(self, status: RunStatus) -> None:
         pass
 
@@ -247,6 +265,14 @@ class _NoTracker:
 def no_tracker() -> _NoTracker:
     """A tracker that does nothing."""
     return _NoTracker()
+
+
+def without_credentials(text: str) -> str:
+    """The text with *** for what addresses in it hold before an `@` and as values of a query."""
+    text = re.sub(r"://[^\s'\"]*@", "://***@", text)
+    return re.sub(
+        r"://[^\s'\"]*", lambda url: re.sub(r"([?&;][^=&;]*=)[^&;#]*", r"\1***", url[0]), text
+    )
 
 
 def _champion(client: MlflowClient, name: str) -> Mapping[str, str] | None:

@@ -285,7 +285,9 @@ class Run:
         self._save_checkpoint(_LATEST)
         save_network(self.network, self.weights)
         card = self.weights.with_name("card.json")
-        card.write_text(json.dumps(self._card(), indent=1) + "\n")
+        temporary = card.with_name(f"{card.name}.part")
+        temporary.write_text(json.dumps(self._card(), indent=1) + "\n")
+        temporary.replace(card)
 
     def _save_checkpoint(self, name: str) -> None:
         if self.worker.rank > 0:

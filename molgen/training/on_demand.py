@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from molgen.config.campaign import RunConfig
+from molgen.config.campaign import LedgerConfig, RunConfig
 from molgen.config.loading import load_config
 from molgen.config.objective import (
+    DescriptorComponent,
     KnownFilter,
     NoveltyComponent,
     ObjectiveConfig,
@@ -17,8 +18,15 @@ from molgen.config.predictor import PredictorConfig
 from molgen.errors import ConfigError
 
 
-def train_missing(config_file: Path, overrides: Sequence[str]) -> None:
+def train_missing(
+    config_file: Path, overrides: Sequence[str], *, check: Callable[[RunConfig], None]
+) -> None:
     """Train what a campaign needs and says how to make, where it is not there yet.
+
+    Args:
+        config_file: of the campaign.
+        overrides: `dotted.key=value` texts.
+        check: called before anything is trained with what of the config can be checked by then.
 
     Raises:
         ConfigError: one of the configs is wrong, or makes another endpoint.
@@ -26,7 +34,11 @@ def train_missing(config_file: Path, overrides: Sequence[str]) -> None:
     """
     from molgen.training.running import run_predictor_training
 
-    for component in untrained(load_config(config_file, overrides)):
+    config = load_config(config_file, overrides)
+    missing = untrained(config)
+    if missing:
+        check(without_untrained(config))
+    for component in missing:
         assert component.trained_by is not None and component.folder is not None, "see `untrained`"
         run_predictor_training(Path(component.trained_by), [], Path(component.folder))
 
@@ -58,7 +70,8 @@ def untrained(config: RunConfig) -> list[PredictorComponent]:
 def without_untrained(config: RunConfig) -> RunConfig:
     """The config less what stands on predictors that are yet to be trained, for checking the rest.
 
-    The config itself where nothing would be left.
+    That includes earlier runs whose scores are to be taken over. Where no component would be left,
+    a descriptor stands in for them, as an objective needs one.
     """
     missing = {(c.folder, c.endpoint) for c in untrained(config)}
 
@@ -66,12 +79,16 @@ def without_untrained(config: RunConfig) -> RunConfig:
         named = isinstance(part, PredictorComponent | NoveltyComponent | KnownFilter)
         return not named or (part.folder, part.endpoint) not in missing  # type: ignore[attr-defined]  # named
 
+    if not missing:
+        return config
     objective = config.objective
     components = [c for c in objective.components if is_ready(c)]
-    if not missing or not components:
-        return config
+    if not components:
+        curve = objective.components[0].desirability
+        components = [DescriptorComponent(type="descriptor", name="qed", desirability=curve)]
     filters = [f for f in objective.filters if is_ready(f)]
     rest = ObjectiveConfig(
         aggregation=objective.aggregation, filters=filters, components=components
     )
-    return config.model_copy(update={"objective": rest})
+    ledger = LedgerConfig(**config.ledger.model_dump() | {"reuse_from": []})
+    return config.model_copy(update={"objective": rest, "ledger": ledger})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 
 from molgen.config.pretraining import PretrainingConfig, StructuresConfig
-from molgen.errors import DataError
+from molgen.errors import ConfigError, DataError
 from molgen.generator.network import GraphTransformer
 from molgen.graphs.dataset import pack
 from molgen.graphs.packed import PackedMolecules
@@ -20,10 +19,12 @@ from molgen.training.loop import (
     Progress,
     Run,
     identity,
+    last_checkpoint,
     new_network,
     starting_network,
     this_machine,
 )
+from property_models.datasets import file_sha256
 
 
 def pretrain(
@@ -90,15 +91,24 @@ def pack_once(
 
     Raises:
         DataError: the structures cannot be read, or none is usable.
+        ConfigError: the folder belongs to another config, or its training began with a data file
+            that has changed since.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     file = out_dir / PACKED_FILE
     plain = config.model_dump(mode="json")
     wanted = identity(plain)
+    has_begun = last_checkpoint(out_dir, plain) is not None  # refuses another config's folder
     if file.exists():
         packed = PackedMolecules.load(file)
         if packed.info.get("identity") == wanted:
-            return packed
+            if _is_of_this_file(packed, config.data.file):
+                return packed
+            if has_begun:
+                raise ConfigError(
+                    f"data.file: {config.data.file} has changed since the training in {out_dir} "
+                    "began; restore it or choose another --out folder"
+                )
     smiles = read_structures(config.data)
     done = 0
 
@@ -115,10 +125,19 @@ def pack_once(
         n_processes=len(os.sched_getaffinity(0)), on_progress=count,
     )  # fmt: skip
     packed.info["identity"] = wanted
-    packed.info["sha256"] = hashlib.sha256(_find_file(data.file).read_bytes()).hexdigest()
+    packed.info["sha256"] = file_sha256(_find_file(data.file))
     packed.info["config"] = plain
     packed.save(file)
     return packed
+
+
+def _is_of_this_file(packed: PackedMolecules, name: str) -> bool:
+    """False where the data file is another one now; packed molecules need none."""
+    try:
+        path = _find_file(name)
+    except DataError:
+        return True
+    return bool(packed.info.get("sha256") == file_sha256(path))
 
 
 def read_structures(config: StructuresConfig) -> list[str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from molgen.runtime.executor import Executor, Future
 
 
 def carbon_share(smiles: Sequence[str]) -> list[float]:
@@ -23,6 +27,13 @@ def carbon_share_without_sulphur(smiles: Sequence[str]) -> list[float | None]:
         None if "s" in text.lower() else share
         for text, share in zip(smiles, carbon_share(smiles), strict=True)
     ]
+
+
+def carbon_share_or_error(smiles: Sequence[str]) -> list[float]:
+    """The same, but an error where the first SMILES has an odd number of letters."""
+    if len(smiles[0]) % 2:
+        raise ValueError("odd")
+    return carbon_share(smiles)
 
 
 _PROGRAM = """
@@ -67,3 +78,48 @@ class LoggingOracle:
     def asked(self) -> list[str]:
         """Every SMILES it was asked, in order."""
         return self._log.read_text().split()
+
+
+class Interrupted:
+    """An executor of which some scores never come and others never go: Ctrl-C comes first."""
+
+    def __init__(self, inner: Executor, *, silent: Sequence[int], interrupted: int) -> None:
+        self._inner, self._silent, self._interrupted = inner, silent, interrupted
+        self._n_sent = -1
+
+    def submit(self, pool: str, method: str, *args: Any) -> Future:
+        if method == "score":
+            self._n_sent += 1
+            if self._n_sent == self._interrupted:
+                raise KeyboardInterrupt
+            if self._n_sent in self._silent:
+                return Future()
+        return self._inner.submit(pool, method, *args)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class Slow:
+    """An executor whose scores come a moment later; counts how many are under way at once."""
+
+    def __init__(self, inner: Executor) -> None:
+        self._inner, self._under_way = inner, 0
+        self.most = 0
+
+    def submit(self, pool: str, method: str, *args: Any) -> Future:
+        answer = self._inner.submit(pool, method, *args)
+        if method != "score":
+            return answer
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
+        late = Future()
+        threading.Timer(0.05, self._answer, (late, answer)).start()
+        return late
+
+    def _answer(self, late: Future, answer: Future) -> None:
+        self._under_way -= 1
+        late.set_result(answer.result())
+
+    def close(self) -> None:
+        self._inner.close()

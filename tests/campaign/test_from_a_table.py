@@ -79,6 +79,23 @@ def test_the_predictor_is_trained_first_and_once(campaign: Path, tmp_path: Path)
     pd.testing.assert_series_equal(table["reward"], second["reward"])
 
 
+def test_nothing_is_trained_for_a_run_that_cannot_start(campaign: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    assert "is not empty" in complaint(molgen("run", campaign, "--out", tmp_path / "full"))
+    said = complaint(molgen("run", campaign, "generator.prompts=['*C*C']"))
+    assert "an attachment point needs" in said
+    assert not (tmp_path / "predictors").exists()
+
+
+def test_a_campaign_that_stands_on_one_predictor_alone_can_be_checked(campaign: Path) -> None:
+    config = yaml.safe_load(campaign.read_text())
+    del config["objective"]["components"][1]
+    campaign.write_text(yaml.safe_dump(config))
+    checked = molgen("config", "validate", campaign)
+    assert checked.code == 0, checked.err
+
+
 def test_a_config_that_makes_another_endpoint_is_refused(campaign: Path, tmp_path: Path) -> None:
     other = PREDICTOR | {"endpoint": {**PREDICTOR["endpoint"], "name": "yours"}}  # type: ignore[dict-item]  # a dict
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(other))

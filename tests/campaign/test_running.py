@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ import pytest
 from filelock import FileLock
 from rdkit import Chem
 
-from molgen.campaign.run_folder import new_run_folder, open_run_folder
-from molgen.campaign.wiring import check_campaign, execute
+from molgen.campaign.run_folder import new_run_folder, objective_hashes, open_run_folder
+from molgen.campaign.wiring import _pools, check_campaign, execute
 from molgen.config.campaign import BudgetConfig
 from molgen.config.loading import dump_config, load_config
+from molgen.config.objective import KnownFilter
 from molgen.errors import ConfigError, DataError, ScorerError
 from molgen.ledger import Ledger, NewMolecule
+from molgen.objectives import SHIPPED_PREDICTORS
 from tests.campaign.campaigns import (
     CHEAP,
     UP,
@@ -36,13 +39,14 @@ from tests.commands import complaint, molgen
 def test_a_campaign_ends_in_candidates_a_report_and_an_mlflow_run(
     prior_file: Path, tmp_path: Path
 ) -> None:
-    config = tiny(prior_file, tracking={"enabled": True, "experiment": "tests"})
+    ledger = {"url": f"sqlite:///{tmp_path / 'ledger.db'}?timeout=31"}
+    config = tiny(prior_file, tracking={"enabled": True, "experiment": "tests"}, ledger=ledger)
     folder = new_run_folder(config, tmp_path / "runs" / "one")
     seen: list[int] = []
     ended, files = execute(config, folder, lambda number, statistics: seen.append(number))
     assert ended == "4 rounds"
     assert seen == [0, 1, 2, 3]
-    table = ledger_of(folder.path)
+    table = ledger_of(tmp_path)
     candidates = pd.read_csv(files.candidates_csv)
     assert 1 <= len(candidates) <= 10
     assert candidates["reward"].max() == pytest.approx(table["reward"].max())
@@ -59,8 +63,11 @@ def test_a_campaign_ends_in_candidates_a_report_and_an_mlflow_run(
     logged = client.get_run(manifest["mlflow_run_id"])
     assert logged.info.status == "FINISHED"
     assert logged.data.params["budget.n_rounds"] == "4"
+    assert logged.data.params["ledger.url"] == ledger["url"].replace("31", "***")
+    (mirrored,) = (tmp_path / "runs" / "mlartifacts").rglob("config.yaml")
+    assert "timeout=***" in mirrored.read_text() and "=31" not in mirrored.read_text()
     history = client.get_metric_history(manifest["mlflow_run_id"], "reward_mean")
-    rounds = rounds_of(folder.path)
+    rounds = rounds_of(tmp_path)
     assert [m.step for m in history] == [0, 1, 2, 3]
     np.testing.assert_allclose([m.value for m in history], rounds["reward_mean"])
 
@@ -359,7 +366,15 @@ def finished(prior_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.mark.parametrize(
-    "override", ["seed=3", "round_size=2", "generator.temperature=0.5", "name=other", "nonsense"]
+    "override",
+    [
+        "seed=3",
+        "round_size=2",
+        "name=http://here",
+        "generator.temperature=0.5",
+        "name=other",
+        "nonsense",
+    ],
 )
 def test_a_resumed_run_takes_only_another_budget_or_executor(finished: Path, override: str) -> None:
     message = complaint(molgen("run", "--resume", finished, override))
@@ -382,6 +397,29 @@ def test_changed_weights_are_noticed(finished: Path) -> None:
     finally:
         prior.write_bytes(whole)
     open_run_folder(finished, [])
+
+
+def test_weights_of_every_predictor_are_watched_wherever_it_is_asked(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    """Also those that only a filter asks, and those of the same name in another folder."""
+    for folder in ("one", "other"):
+        (tmp_path / folder / "mine" / "trees").mkdir(parents=True)
+        (tmp_path / folder / "mine" / "trees" / "0.txt").write_text(folder)
+    asked = {"type": "predictor", "endpoint": "mine", "folder": str(tmp_path / "one"),
+             "desirability": UP}  # fmt: skip
+    config = tiny(prior_file, asked)
+    known = KnownFilter(type="known", endpoint="mine", folder=str(tmp_path / "other"))
+    objective = config.objective.model_copy(update={"filters": [known]})
+    before = objective_hashes(config.model_copy(update={"objective": objective}))
+    assert list(before) == ["mine/trees/0.txt", f"{tmp_path}/other/mine/trees/0.txt"]
+    assert len(set(before.values())) == 2
+
+
+def test_workers_look_for_the_shipped_predictors_where_they_run(prior_file: Path) -> None:
+    """On another machine molgen may lie elsewhere."""
+    for pool in _pools(tiny(prior_file)):
+        assert str(SHIPPED_PREDICTORS).encode() not in pickle.dumps(pool.make_worker)
 
 
 def test_a_folder_that_holds_something_is_not_overwritten(prior_file: Path, tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ from pydantic import Field
 
 from molgen.config.base import Section
 from molgen.config.campaign import LocalExecutorConfig, RayExecutorConfig, RunConfig
+from molgen.config.kinds import load_any
 from molgen.config.loading import config_schema, dump_config, load_config
-from molgen.config.objective import RangeFilter
+from molgen.config.objective import Between, RangeFilter
+from molgen.config.pretraining import PretrainingConfig
 from molgen.errors import ConfigError
 
 MINIMAL = """
@@ -207,6 +209,35 @@ def test_the_kind_of_executor_can_be_changed_from_the_command_line(file: Path) -
         ["executor.kind=ray", "executor.address=ray://head:10001"],
     )
     assert config.executor == RayExecutorConfig(kind="ray", n_workers=3, address="ray://head:10001")
+
+
+def test_another_kind_of_executor_leaves_the_keys_of_the_first_behind(file: Path) -> None:
+    text = "executor: {kind: ray, n_workers: 3, address: auto, scorer_gpus: 1.0}\n"
+    config = load_config(with_text(file, text), ["executor.kind=local"])
+    assert config.executor == LocalExecutorConfig(n_workers=3)
+    assert "unknown key" in complaint(file, "executor.address=auto", "executor.kind=local")
+
+
+def test_another_kind_of_desirability_leaves_the_keys_of_the_first_behind(file: Path) -> None:
+    curve = "objective.components.0.desirability"
+    config = load_config(
+        file, [f"{curve}.type=between", *(f"{curve}.{k}=1" for k in ("low", "high", "margin"))]
+    )
+    assert config.objective.components[0].desirability == Between(low=1, high=1, margin=1)
+
+
+def test_the_primary_endpoint_is_a_predictor_of_the_objective(file: Path) -> None:
+    told = complaint(with_text(file, "report: {primary_endpoint: fxa_pkI}\n"))
+    assert "report.primary_endpoint: 'fxa_pkI' is no predictor of the objective" in told
+
+
+def test_the_kind_of_a_config_shows_in_its_parent_too(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("name: base\ntraining: {}\ndata: {file: x.smi}\n")
+    (tmp_path / "child.yaml").write_text("extends: base.yaml\nname: child\n")
+    (tmp_path / "odd.yaml").write_text("{name: odd, training: {}, data: {file: x.smi}}\n")
+    for name in ("child", "odd"):
+        loaded = load_any(tmp_path / f"{name}.yaml", [])
+        assert isinstance(loaded, PretrainingConfig) and loaded.name == name
 
 
 @pytest.mark.parametrize(

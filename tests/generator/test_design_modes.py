@@ -179,6 +179,7 @@ def test_merging_keeps_the_side_parts_of_both() -> None:
         ("regrow", ["CCO"], "3", "cannot lose 3 of its 3 atoms"),
         ("regrow", ["CCO"], "CO", "is not a number of atoms"),
         ("regrow", ["C"], None, "cannot lose 1 of its 1 atoms"),
+        ("regrow", ["c1ccc(-c2ccccc2)cc1"], "11", "no part of about 11 atoms can be taken away"),
         ("superstructure", ["C[*:1]"], None, "has attachment points"),
     ],
 )

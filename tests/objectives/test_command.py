@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -27,6 +28,10 @@ for line in sys.stdin:
     with open({log!r}, "a") as log:
         log.write(json.dumps([os.getpid(), batch]) + "\\n")
     print(json.dumps({{"scores": [len(s) for s in batch]}}), flush=True)
+"""
+_WORKER = """
+from molgen.objectives.command import Command
+Command({command!r}, "mine").ask(b"question", timeout_s=60, max_bytes=100)
 """
 Ask = Callable[..., ExternalScores]
 
@@ -78,7 +83,7 @@ def wait_until(condition: Callable[[], bool]) -> bool:
 def test_one_process_answers_all_batches_and_no_molecule_is_sent_twice(ask: Ask, log: Path) -> None:
     found = ask(GOOD.format(log=str(log)), ["C", "CC", "C", "", "CCC", "CC"])
     assert found.values.tolist()[:3] == [1, 2, 1] and found.values.tolist()[4:] == [3, 2]
-    assert np.isnan(found.values[3]) and found.reasons == [""] * 6 and not found.any_failed
+    assert np.isnan(found.values[3]) and found.reasons == [""] * 6 and not found.all_failed
     assert sent(log) == [["C", "CC"], ["CCC"]]
     assert len(pids(log)) == 1
 
@@ -110,11 +115,33 @@ def test_a_program_that_ignores_the_end_of_its_input_is_killed(tmp_path: Path, l
     assert not is_running(pid)
 
 
+def test_a_program_at_work_is_ended_with_all_it_started_when_its_worker_is_killed(
+    tmp_path: Path,
+) -> None:
+    """It would go on for hours, as it is not reading."""
+    body = f"""
+import subprocess
+child = subprocess.Popen(["sleep", "60"])
+with open({str(tmp_path / "part")!r}, "w") as out: out.write(f"{{os.getpid()}} {{child.pid}}")
+os.rename({str(tmp_path / "part")!r}, {str(tmp_path / "pids")!r})
+time.sleep(60)
+"""
+    scorer = script(tmp_path / "oracle.py", body)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", _WORKER.format(command=scorer.command)], cwd=Path.cwd()
+    )
+    assert wait_until((tmp_path / "pids").exists)
+    worker.kill()
+    worker.wait()
+    for pid in (tmp_path / "pids").read_text().split():
+        assert wait_until(lambda pid=pid: not is_running(int(pid)))  # type: ignore[misc]
+
+
 def test_null_leaves_a_molecule_without_a_score_and_is_no_failure(ask: Ask) -> None:
     body = "for line in sys.stdin: print('{\"scores\": [1.5, null]}', flush=True)"
     found = ask(body, ["C", "CC"])
     assert found.values[0] == 1.5 and np.isnan(found.values[1])
-    assert found.reasons == ["", "the scorer gave no score"] and not found.any_failed
+    assert found.reasons == ["", "the scorer gave no score"] and not found.all_failed
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -122,7 +149,7 @@ def test_a_number_that_is_not_finite_is_no_score(ask: Ask, number: str) -> None:
     body = f"for line in sys.stdin: print('{{\"scores\": [{number}, 2]}}', flush=True)"
     found = ask(body, ["C", "CC"])
     assert np.isnan(found.values[0]) and found.values[1] == 2
-    assert "which is no score" in found.reasons[0] and not found.any_failed
+    assert "which is no score" in found.reasons[0] and not found.all_failed
 
 
 @pytest.mark.parametrize(
@@ -153,7 +180,7 @@ for line in sys.stdin:
     sys.stdout.flush()
 """
     found = ask(body, ["C", "CC"])
-    assert np.isnan(found.values).all() and found.any_failed
+    assert np.isnan(found.values).all() and found.all_failed
     assert all(words in reason and "attempt 1 of 1" in reason for reason in found.reasons)
 
 
@@ -176,7 +203,7 @@ def test_a_crash_costs_only_its_batch_a_second_call(ask: Ask, log: Path, tmp_pat
         "    print(",
     )
     found = ask(body, ["C", "CC", "CCC", "CCCC", "CCCCC"], max_restarts=1)
-    assert found.values.tolist() == [1, 2, 3, 4, 5] and not found.any_failed
+    assert found.values.tolist() == [1, 2, 3, 4, 5] and not found.all_failed
     assert sent(log) == [["C", "CC"], ["CCC", "CCCC"], ["CCC", "CCCC"], ["CCCCC"]]
 
 
@@ -187,7 +214,7 @@ def test_a_molecule_that_ends_the_scorer_costs_no_other_its_score(ask: Ask, log:
     found = ask(body, ["C", "CC", "CCC", "CCCC", "CCCCC"], max_restarts=1)
     assert np.isnan(found.values).tolist() == [False, False, True, False, False]
     assert found.reasons[2] == "the scorer ended by signal 9 (attempt 2 of 2)"
-    assert not found.any_failed
+    assert not found.all_failed
 
 
 def test_a_molecule_at_which_the_scorer_hangs_costs_no_other_its_score(ask: Ask, log: Path) -> None:
@@ -195,7 +222,7 @@ def test_a_molecule_at_which_the_scorer_hangs_costs_no_other_its_score(ask: Ask,
         "    print(", "    if 'CCC' in batch: time.sleep(60)\n    print("
     )
     found = ask(body, ["C", "CCC"], timeout_s=1.5)
-    assert found.values[0] == 1 and np.isnan(found.values[1]) and not found.any_failed
+    assert found.values[0] == 1 and np.isnan(found.values[1]) and not found.all_failed
     assert "did not answer within 1.5 s" in found.reasons[1]
 
 
@@ -204,7 +231,7 @@ def test_a_scorer_that_always_ends_is_not_asked_for_every_molecule(ask: Ask, log
         "    print(", "    os.kill(os.getpid(), 9)\n    print("
     )
     found = ask(body, ["C" * n for n in range(1, 9)], batch_size=8)
-    assert np.isnan(found.values).all() and found.any_failed
+    assert np.isnan(found.values).all() and found.all_failed
     assert [len(batch) for batch in sent(log)] == [8, 1, 1]
 
 
@@ -224,7 +251,7 @@ time.sleep(60)
 
 def test_a_program_that_exits_at_once_is_told_with_its_last_words(ask: Ask) -> None:
     found = ask("sys.exit('licence expired')", ["C", "CC"], max_restarts=1)
-    assert found.any_failed
+    assert found.all_failed
     for reason in found.reasons:
         assert "ended with exit code 1 (attempt 2 of 2)" in reason
         assert reason.endswith("its standard error ends: licence expired")
@@ -303,7 +330,7 @@ def test_a_file_that_is_no_program_fails_its_batches(tmp_path: Path) -> None:
     path.write_bytes(b"\x7fELF but not really")
     path.chmod(0o755)
     found = score_batches(CommandOracle(command(str(path))), ["C"], batch_size=1)
-    assert "cannot start the scorer" in found.reasons[0] and found.any_failed
+    assert "cannot start the scorer" in found.reasons[0] and found.all_failed
 
 
 def test_python_stands_for_the_running_python() -> None:

@@ -83,14 +83,14 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 def test_batches_are_posted_once_each_in_order(service: Service) -> None:
     service.replies = [lengths]
     found = score_batches(HttpOracle(http(service.url)), ["C", "CC", "C", "CCC"], batch_size=2)
-    assert found.values.tolist() == [1, 2, 1, 3] and not found.any_failed
+    assert found.values.tolist() == [1, 2, 1, 3] and not found.all_failed
     assert service.posted == [["C", "CC"], ["CCC"]]
 
 
 def test_null_is_not_scored(service: Service) -> None:
     service.replies = [answers(200, b'{"scores": [null, 2]}')]
     found = score_batches(HttpOracle(http(service.url)), ["C", "CC"], batch_size=2)
-    assert np.isnan(found.values[0]) and found.values[1] == 2 and not found.any_failed
+    assert np.isnan(found.values[0]) and found.values[1] == 2 and not found.all_failed
 
 
 @pytest.mark.parametrize("first", [answers(503, b"busy"), answers(429), answers(200, b"oops")])
@@ -104,7 +104,7 @@ def test_retries_are_bounded(service: Service) -> None:
     service.replies = [answers(500, b"out of  order")]
     found = score_batches(HttpOracle(http(service.url, max_retries=1)), ["C"], batch_size=1)
     assert found.reasons == ["the service answered status 500: out of order (attempt 2 of 2)"]
-    assert found.any_failed and len(service.posted) == 2
+    assert found.all_failed and len(service.posted) == 2
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 302, 307])
@@ -128,7 +128,7 @@ def test_a_refusal_is_not_repeated_and_a_redirect_not_followed(
 def test_garbage_fails_the_batch(service: Service, body: bytes, words: str) -> None:
     service.replies = [answers(200, body)]
     found = score_batches(HttpOracle(http(service.url)), ["C"], batch_size=1)
-    assert words in found.reasons[0] and found.any_failed
+    assert words in found.reasons[0] and found.all_failed
 
 
 def test_a_service_that_hangs_runs_into_its_timeout(service: Service) -> None:
@@ -162,13 +162,49 @@ def test_a_service_that_hangs_up_or_is_not_there_is_a_reason(service: Service) -
     found = score_batches(HttpOracle(http(service.url)), ["C"], batch_size=1)
     assert "cannot reach the service" in found.reasons[0]
     found = score_batches(HttpOracle(http("http://127.0.0.1:1/")), ["C"], batch_size=1)
-    assert "refused" in found.reasons[0] and found.any_failed
+    assert "refused" in found.reasons[0] and found.all_failed
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/", "localhost:80", "http://"])
 def test_only_web_addresses_are_taken(url: str) -> None:
     with pytest.raises(ValidationError, match="http:// or https://"):
         http(url)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/ä", "http://127.0.0.1/a b", "http://ü.de/"])
+def test_an_address_is_written_in_plain_letters(url: str) -> None:
+    with pytest.raises(ValidationError, match="write what is not a plain letter as %XX"):
+        http(url)
+
+
+def test_a_host_that_cannot_be_is_told_at_once() -> None:
+    with pytest.raises(ValidationError, match=r"'foo\.\.bar' is no name of a host"):
+        http("http://foo..bar/score")
+
+
+@pytest.mark.parametrize("part", ["headers", "error"])
+def test_whatever_drips_runs_into_the_timeout(service: Service, part: str) -> None:
+    class Dripping(Handler):
+        def do_POST(self) -> None:
+            if part == "error":
+                self.send_response(500)
+                self.end_headers()
+            for _ in range(100):
+                self.wfile.write(b"H")
+                time.sleep(0.05)
+
+    service.RequestHandlerClass = Dripping  # type: ignore[assignment]
+    began = time.monotonic()
+    found = score_batches(HttpOracle(http(service.url, timeout_s=0.4)), ["C"], batch_size=1)
+    assert time.monotonic() - began < 2.5
+    said = "answered status 500" if part == "error" else "did not answer in time"
+    assert found.reasons[0].startswith(f"the service {said}")
+
+
+def test_a_batch_that_was_answered_makes_the_scorer_no_failure(service: Service) -> None:
+    service.replies = [answers(400), lengths, answers(400)]
+    found = score_batches(HttpOracle(http(service.url)), ["C", "CC", "CCC"], batch_size=1)
+    assert np.isnan(found.values).tolist() == [True, False, True] and not found.all_failed
 
 
 # -- Python functions -----------------------------------------------------------------------
@@ -213,7 +249,7 @@ def test_numpy_answers_are_fine_and_none_and_nan_are_not_scored(
     )
     assert scored(f"{name}:array", ["C", "CC"]).values.tolist() == [0, 1]
     found = scored(f"{name}:mixed", ["C", "CC", "CCC"], batch_size=3)
-    assert np.isnan(found.values).tolist() == [True, True, False] and not found.any_failed
+    assert np.isnan(found.values).tolist() == [True, True, False] and not found.all_failed
 
 
 @pytest.mark.parametrize(
@@ -230,7 +266,7 @@ def test_what_a_function_does_wrong_becomes_a_reason(
     module: Callable[[str], str], body: str, words: str
 ) -> None:
     found = scored(module(f"def score(s):\n    {body}") + ":score", ["C"])
-    assert words in found.reasons[0] and np.isnan(found.values).all() and found.any_failed
+    assert words in found.reasons[0] and np.isnan(found.values).all() and found.all_failed
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,14 @@ def test_a_candidate_is_compared_with_the_one_above_it() -> None:
     assert said[-1] == f"It is {gap:.3f} behind rank 1, mostly by herg_block."
 
 
+def test_a_candidate_of_a_later_front_may_have_the_higher_reward() -> None:
+    first = {**desirabilities(qed=0.5), "pareto_front": 1}
+    second = {**desirabilities(qed=0.9), "rank": 2, "pareto_front": 2}
+    gap = second["reward"] - first["reward"]
+    said = explain(second, [first, second], runs.config().objective)
+    assert said[-1].startswith(f"Its reward is {gap:.3f} above that of rank 1")
+
+
 def test_without_desirabilities_nothing_is_claimed() -> None:
     assert explain({"rank": 1, "reward": 0.5}, [], runs.config().objective) == []
 

@@ -154,11 +154,45 @@ def test_numbers_wait_until_the_store_is_back(
     assert read(tracker).data.metrics == {"reward_mean": 0.5, "loss": 0.1}
 
 
+def test_a_run_that_starts_when_the_store_is_back_is_told(tmp_path: Path) -> None:
+    (tmp_path / "runs").touch()  # a file where the store's folder belongs
+    told: list[str] = []
+    tracker = Tracker(
+        uri=default_uri(tmp_path / "runs"), experiment="molgen", run_name="demo", run_id=None,
+        on_new_run=told.append,
+    )  # fmt: skip
+    assert tracker.run_id == "" and told == []
+    (tmp_path / "runs").unlink()
+    tracker.end("FINISHED")
+    assert told == [tracker.run_id] and read(tracker).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("postgresql://me:pa/ss@host:5432/db", "postgresql://***@host:5432/db"),
+        ("url: 'https://host/score?key=abc&n=3#x'", "url: 'https://host/score?key=***&n=***#x'"),
+        ("https://token@host/score", "https://***@host/score"),
+        ("mail me@home, see http://host/a", "mail me@home, see http://host/a"),
+    ],
+)
+def test_credentials_do_not_leave_the_run_folder(
+    start: Callable[..., Tracker], tmp_path: Path, text: str, safe: str
+) -> None:
+    with start() as tracker:
+        tracker.params({"url": text})
+        tracker.text(f"a: {text}\n", "config.yaml")
+    assert read(tracker).data.params["url"] == safe
+    (file,) = (tmp_path / "runs" / "mlartifacts").rglob("config.yaml")
+    assert file.read_text() == f"a: {safe}\n"
+
+
 def test_no_tracker_does_nothing(tmp_path: Path) -> None:
     with no_tracker() as tracker:
         tracker.params({"seed": 1})
         tracker.metrics({"reward_mean": 0.5}, 0)
         tracker.artifact(tmp_path / "none")
+        tracker.text("a: 1", "config.yaml")
         tracker.end("FINISHED")
     assert tracker.run_id == ""
 

@@ -244,6 +244,40 @@ def test_the_shipped_prior_is_fine_tuned_on_what_it_can_build(
     assert sum(left_out.values()) >= len(LEFT_OUT) and any("U" in reason for reason in left_out)
 
 
+def test_structures_that_changed_are_packed_anew_until_the_training_has_begun(
+    structures: Path, tmp_path: Path
+) -> None:
+    first = pack_once(config(structures), tmp_path / "run")
+    structures.write_text(structures.read_text() + "CCCCCCCCO\n")
+    second = pack_once(config(structures), tmp_path / "run")
+    assert len(second) == len(first) + 1
+    pretrain(config(structures, training__n_molecules=4), tmp_path / "run")
+    structures.write_text(structures.read_text() + "CCCCCCCCN\n")
+    with pytest.raises(ConfigError, match=r"drugs\.smi has changed since the training"):
+        pretrain(config(structures, training__n_molecules=8), tmp_path / "run")
+    structures.unlink()  # what is packed needs no file
+    pretrain(config(structures, training__n_molecules=8), tmp_path / "run")
+
+
+def test_another_trainings_packed_molecules_are_left_as_they_are(
+    structures: Path, tmp_path: Path
+) -> None:
+    pretrain(config(structures, training__n_molecules=4), tmp_path / "run")
+    before = (tmp_path / "run" / "packed.npz").read_bytes()
+    for other in (config(structures, seed=4), config(structures, data__n_rooted_rings=100)):
+        with pytest.raises(ConfigError, match="holds a training with other data"):
+            pack_once(other, tmp_path / "run")
+    assert (tmp_path / "run" / "packed.npz").read_bytes() == before
+
+
+def test_the_card_is_replaced_as_a_whole(structures: Path, tmp_path: Path) -> None:
+    """A reader that has opened the old one reads it to its end."""
+    pretrain(config(structures, training__n_molecules=4), tmp_path / "run")
+    with (tmp_path / "run" / "card.json").open() as old:
+        pretrain(config(structures, training__n_molecules=8), tmp_path / "run")
+        assert json.loads(old.read())["n_molecules_seen"] == 4
+
+
 def test_a_folder_of_another_training_is_refused(structures: Path, tmp_path: Path) -> None:
     short = config(structures, training__n_molecules=4)
     pretrain(short, tmp_path / "run")
