@@ -300,6 +300,8 @@ def data_report(
     negative_log: Annotated[
         bool, typer.Option("--negative-log", help="turn concentrations into -log10(mol/L)")
     ] = False,
+    year_column: Annotated[str, typer.Option(help="of your own table, if it has years")] = "",
+    assay_column: Annotated[str, typer.Option(help="of your own table, if it has assays")] = "",
 ) -> None:
     """Report on a table: coverage, balance, duplicates, conflicts, who is under-represented."""
     from property_models.data_report import report_on, report_on_dataset, write_html
@@ -309,6 +311,7 @@ def data_report(
         rows = read_file(
             Path(table), smiles_column=smiles_column, value_column=value_column, unit=unit,
             transform="neg_log10_molar" if negative_log else "none",
+            year_column=year_column, assay_column=assay_column,
         )  # fmt: skip
         unit = "-log10(mol/L)" if negative_log else unit
         found = report_on(rows, title=Path(table).name, unit=unit)

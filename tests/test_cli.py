@@ -126,6 +126,19 @@ def test_a_resume_of_nothing_is_one_line(tmp_path: Path) -> None:
     assert "nowhere" in complaint(molgen("report", tmp_path / "nowhere"))
 
 
+def test_a_report_on_a_table_tells_its_assays_and_years(tmp_path: Path) -> None:
+    table, page = tmp_path / "table.csv", tmp_path / "report.html"
+    rows = [f"{'C' * n}O,{n},199{n},first" for n in range(1, 6)] + ["CCN,2,2001,second"]
+    table.write_text("\n".join(["smiles,value,published,source", *rows]) + "\n")
+    columns = ["--year-column", "published", "--assay-column", "source"]
+    outcome = molgen("data", "report", table, "-o", page, *columns)
+    assert outcome.code == 0, outcome.err
+    assert "2 assays" in page.read_text() and "year of publication" in page.read_text()
+    assert "no column 'when'" in complaint(
+        molgen("data", "report", table, "-o", page, "--year-column", "when")
+    )
+
+
 # ---------------------------------------------------------------------------------------- sample
 
 
