@@ -45,17 +45,17 @@ def mutate(mol: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
 
 
 def neighbours(mol: Chem.Mol) -> list[Chem.Mol]:
-    """All that one change makes of a molecule, in an order of its own; some may come twice."""
+    """All that one change makes of a molecule: distinct molecules, in an order of its own."""
     kekule = _kekule(mol)
-    found = []
+    found: dict[str, Chem.Mol] = {}
     for edit in _EDITS:
         for place in edit.places(kekule):
             for element in _ELEMENTS if edit.needs_element else (0,):
                 changed = edit.change(Chem.RWMol(kekule), place, element)
                 made = None if changed is None else _sanitised(changed)
                 if made is not None:
-                    found.append(made)
-    return found
+                    found.setdefault(Chem.MolToSmiles(made), made)
+    return list(found.values())
 
 
 def cross(first: Chem.Mol, second: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
