@@ -183,7 +183,9 @@ class TrackingConfig(Section):
 class LedgerConfig(Section):
     """The database of everything proposed and scored."""
 
-    url: str | None = Field(None, description="SQLAlchemy URL of an empty database; default: ledger.db in the run")
+    url: str | None = Field(
+        None, description="SQLAlchemy URL of an empty database; default: ledger.db in the run"
+    )
     reuse_from: list[str] = Field(
         [],
         description="folders of earlier runs with this objective, whose scores are taken over; "

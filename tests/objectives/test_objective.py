@@ -260,6 +260,8 @@ def test_an_external_scorer_counts_like_any_component(tmp_path: Path) -> None:
         # OCC is sent as its canonical SMILES, and the batch fails
         assert found["reason"].iloc[3].startswith("oracle: the scorer ended with exit code 1")
         assert found["qed"].notna().tolist() == [True, True, False, True]
+        assert made.failed_components == set()  # for other batches were answered
+        found = made.score(["OCC", "OCC"])
         assert made.failed_components == {"oracle"}
         assert found.attrs["failed_components"] == ["oracle"]
         assert pickle.loads(pickle.dumps(found)).attrs == found.attrs
