@@ -15,7 +15,7 @@ from molgen.config.campaign import RunConfig
 from molgen.ledger import Ledger, NewMolecule
 from molgen.runtime.executor import Executor
 from molgen.search.engine import Search, origin_of
-from molgen.search.moves import EXPAND, Made, Order
+from molgen.search.moves import Made, Order
 from molgen.search.pool import Pool
 from molgen.search.proposing import MadeShard, Proposal
 from molgen.search.surrogate import Description, together
@@ -67,10 +67,7 @@ class _Maker:
         ]
         answers: list[MadeShard] = [future.result() for future in sent]
         fresh = [m for answer in answers for m in answer.made]
-        self.arms.update(
-            o.arm for orders in ordered for o in orders if o.arm != EXPAND for _ in o.parents
-        )
-        self.arms.update(m.arm for m in fresh if m.arm == EXPAND)  # many for one parent
+        self.arms.update(o.arm for orders in ordered for o in orders for _ in o.parents)
         self.made += [m.smiles for m in fresh]
         self.n_implausible += sum(a.n_implausible for a in answers)
         parts = [a.described for a in answers if a.described is not None]

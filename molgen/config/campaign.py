@@ -74,11 +74,6 @@ class SearchConfig(Section):
         "these have children: so often, by the moves edit, cross and graft",
     )  # fmt: skip
     generation_size: int = Field(60, ge=1, description="children in each generation")
-    n_expanded: int = Field(
-        1, ge=0,
-        description="with the surrogate: in each round so many of the best molecules, each once, "
-        "of which all that a single edit makes competes, not only what chance draws",
-    )  # fmt: skip
     n_spares: int = Field(
         200, ge=0,
         description="promising proposals that no call was left for: they compete again in the next "

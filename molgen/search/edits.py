@@ -9,8 +9,7 @@ RDKit cannot sanitise.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from rdkit import Chem
@@ -26,6 +25,7 @@ _RING_PATHS = (4, 5)  # bonds between the ends of a path that closes to a ring o
 
 _GROUP_ATOMS = (2, 10)  # of a group that is put on; single atoms are appended
 
+Edit = Callable[[Chem.RWMol, np.random.Generator], "Chem.RWMol | None"]
 Part = tuple[Chem.Mol, set[int], int]  # a Kekulé molecule, some of its atoms, the one that binds
 
 
@@ -34,28 +34,11 @@ def mutate(mol: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
     kekule = _kekule(mol)
     for _ in range(_N_TRIES):
         edit = _EDITS[int(rng.choice(len(_EDITS), p=_SHARES))]
-        places = edit.places(kekule)
-        if not places:
-            continue
-        changed = edit.change(Chem.RWMol(kekule), _pick(places, rng), _element(rng))
+        changed = edit(Chem.RWMol(kekule), rng)
         made = None if changed is None else _sanitised(changed)
         if made is not None:
             return made
     return None
-
-
-def neighbours(mol: Chem.Mol) -> list[Chem.Mol]:
-    """All that one change makes of a molecule: distinct molecules, in an order of its own."""
-    kekule = _kekule(mol)
-    found: dict[str, Chem.Mol] = {}
-    for edit in _EDITS:
-        for place in edit.places(kekule):
-            for element in _ELEMENTS if edit.needs_element else (0,):
-                changed = edit.change(Chem.RWMol(kekule), place, element)
-                made = None if changed is None else _sanitised(changed)
-                if made is not None:
-                    found.setdefault(Chem.MolToSmiles(made), made)
-    return list(found.values())
 
 
 def cross(first: Chem.Mol, second: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
@@ -137,74 +120,35 @@ def _sanitised(mol: Chem.RWMol) -> Chem.Mol | None:
 
 
 # -- the operators ----------------------------------------------------------------------------
-#
-# Each knows the places where it applies, and changes a molecule at one of them, some with a given
-# element. The change may be None, or what RDKit will not sanitise.
 
 
-def _atom_places(mol: Chem.Mol) -> list[int]:
-    return list(range(mol.GetNumAtoms()))
-
-
-def _bond_places(mol: Chem.Mol) -> list[int]:
-    return list(range(mol.GetNumBonds()))
-
-
-def _single_bonds(mol: Chem.Mol) -> list[int]:
-    return [b.GetIdx() for b in _bonds(mol) if b.GetBondType() == _SINGLE]
-
-
-def _hosts(mol: Chem.Mol) -> list[int]:
-    return [a.GetIdx() for a in _atoms(mol) if a.GetTotalNumHs()]
-
-
-def _open_pairs(mol: Chem.Mol) -> list[tuple[int, int]]:
-    """Ends of paths that could close to a ring of 5 or 6, one of them outside rings."""
-    distance, hosts = Chem.GetDistanceMatrix(mol), _hosts(mol)
-    open_atoms = [a for a in hosts if not mol.GetAtomWithIdx(a).IsInRing()]
-    return [(a, b) for a in open_atoms for b in hosts if distance[a, b] in _RING_PATHS]
-
-
-def _ring_bonds(mol: Chem.Mol) -> list[int]:
-    return [b.GetIdx() for b in _bonds(mol) if b.IsInRing() and b.GetBondType() == _SINGLE]
-
-
-def _moves(mol: Chem.Mol) -> list[tuple[int, int, int]]:
-    """A bond's two ends, the group's first, and another host for the group: the smaller side."""
-    found = []
-    for inner, outer in _cuts(mol):
-        group = _side(mol, inner, outer)
-        if 2 * len(group) > mol.GetNumAtoms():
-            inner, outer = outer, inner
-            group = set(range(mol.GetNumAtoms())) - group
-        found += [(inner, outer, h) for h in _hosts(mol) if h not in group and h != outer]
-    return found
-
-
-def _change_element(mol: Chem.RWMol, place: int, element: int) -> Chem.RWMol | None:
-    atom = mol.GetAtomWithIdx(place)
+def _change_element(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    atom = _pick(_atoms(mol), rng)
+    element = _element(rng)
     if atom.GetFormalCharge() or element == atom.GetAtomicNum() or _used(atom) > _VALENCE[element]:
         return None
     atom.SetAtomicNum(element)
     return mol
 
 
-def _append_atom(mol: Chem.RWMol, place: int, element: int) -> Chem.RWMol | None:
-    mol.AddBond(place, mol.AddAtom(Chem.Atom(element)), _SINGLE)
+def _append_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    host = _pick(_atoms(mol), rng)
+    if host.GetTotalNumHs() == 0:
+        return None
+    order = _DOUBLE if host.GetTotalNumHs() > 1 and rng.random() < 0.15 else _SINGLE
+    element = _element(rng)
+    if order == _DOUBLE and _VALENCE[element] < 2:
+        return None
+    mol.AddBond(host.GetIdx(), mol.AddAtom(Chem.Atom(element)), order)
     return mol
 
 
-def _append_by_double_bond(mol: Chem.RWMol, place: int, element: int) -> Chem.RWMol | None:
-    if mol.GetAtomWithIdx(place).GetTotalNumHs() < 2 or _VALENCE[element] < 2:
+def _insert_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    single = [b for b in _bonds(mol) if b.GetBondType() == _SINGLE]
+    element = _element(rng)
+    if not single or _VALENCE[element] < 2:
         return None
-    mol.AddBond(place, mol.AddAtom(Chem.Atom(element)), _DOUBLE)
-    return mol
-
-
-def _insert_atom(mol: Chem.RWMol, place: int, element: int) -> Chem.RWMol | None:
-    if _VALENCE[element] < 2:
-        return None
-    bond = mol.GetBondWithIdx(place)
+    bond = _pick(single, rng)
     a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
     mol.RemoveBond(a, b)
     new = mol.AddAtom(Chem.Atom(element))
@@ -213,20 +157,23 @@ def _insert_atom(mol: Chem.RWMol, place: int, element: int) -> Chem.RWMol | None
     return mol
 
 
-def _delete_atom(mol: Chem.RWMol, place: int, _: int) -> Chem.RWMol | None:
-    around = [n.GetIdx() for n in mol.GetAtomWithIdx(place).GetNeighbors()]
+def _delete_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    atom = _pick(_atoms(mol), rng)
+    around = [n.GetIdx() for n in atom.GetNeighbors()]
     if len(around) > 2 or mol.GetNumAtoms() < 3:
         return None
     if len(around) == 2:
         if mol.GetBondBetweenAtoms(*around) is not None:
             return None
         mol.AddBond(around[0], around[1], _SINGLE)
-    mol.RemoveAtom(place)
+    mol.RemoveAtom(atom.GetIdx())
     return mol
 
 
-def _change_bond(mol: Chem.RWMol, place: int, _: int) -> Chem.RWMol | None:
-    bond = mol.GetBondWithIdx(place)
+def _change_bond(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    bond = _pick(_bonds(mol), rng) if mol.GetNumBonds() else None
+    if bond is None:
+        return None
     if bond.GetBondType() != _SINGLE:
         bond.SetBondType(_SINGLE)
         return mol
@@ -236,46 +183,57 @@ def _change_bond(mol: Chem.RWMol, place: int, _: int) -> Chem.RWMol | None:
     return mol
 
 
-def _close_ring(mol: Chem.RWMol, place: tuple[int, int], _: int) -> Chem.RWMol | None:
-    mol.AddBond(*place, _SINGLE)
+def _close_ring(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    distance = Chem.GetDistanceMatrix(mol)
+    open_atoms = [a.GetIdx() for a in _atoms(mol) if a.GetTotalNumHs() and not a.IsInRing()]
+    pairs = [
+        (a, b.GetIdx())
+        for a in open_atoms
+        for b in _atoms(mol)
+        if b.GetTotalNumHs() and distance[a, b.GetIdx()] in _RING_PATHS
+    ]
+    if not pairs:
+        return None
+    a, b = _pick(pairs, rng)
+    mol.AddBond(a, b, _SINGLE)
     return mol
 
 
-def _open_ring(mol: Chem.RWMol, place: int, _: int) -> Chem.RWMol | None:
-    bond = mol.GetBondWithIdx(place)
+def _open_ring(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    bonds = [b for b in _bonds(mol) if b.IsInRing() and b.GetBondType() == _SINGLE]
+    if not bonds:
+        return None
+    bond = _pick(bonds, rng)
     mol.RemoveBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())
     return mol
 
 
-def _move_group(mol: Chem.RWMol, place: tuple[int, int, int], _: int) -> Chem.RWMol | None:
-    inner, outer, host = place
+def _move_group(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+    """The smaller side of a bond goes to another atom of the larger one."""
+    cuts = _cuts(mol)
+    if not cuts:
+        return None
+    inner, outer = _pick(cuts, rng)
+    group = _side(mol, inner, outer)
+    if 2 * len(group) > mol.GetNumAtoms():
+        inner, outer = outer, inner
+        group = set(range(mol.GetNumAtoms())) - group
+    hosts = [
+        a.GetIdx() for a in _atoms(mol)
+        if a.GetIdx() not in group and a.GetIdx() != outer and a.GetTotalNumHs()
+    ]  # fmt: skip
+    if not hosts:
+        return None
     mol.RemoveBond(inner, outer)
-    mol.AddBond(inner, host, _SINGLE)
+    mol.AddBond(inner, _pick(hosts, rng), _SINGLE)
     return mol
 
 
-@dataclass(frozen=True)
-class _Edit:
-    """An operator: how often it is drawn, where it applies, what it does, whether to an element."""
-
-    share: float
-    places: Callable[[Chem.Mol], Sequence[Any]]
-    change: Callable[[Chem.RWMol, Any, int], Chem.RWMol | None]
-    needs_element: bool = False
-
-
-_EDITS = (
-    _Edit(0.2, _atom_places, _change_element, True),
-    _Edit(0.17, _hosts, _append_atom, True),
-    _Edit(0.03, _hosts, _append_by_double_bond, True),
-    _Edit(0.13, _single_bonds, _insert_atom, True),
-    _Edit(0.17, _atom_places, _delete_atom),
-    _Edit(0.08, _bond_places, _change_bond),
-    _Edit(0.06, _open_pairs, _close_ring),
-    _Edit(0.04, _ring_bonds, _open_ring),
-    _Edit(0.12, _moves, _move_group),
-)
-_SHARES = np.array([edit.share for edit in _EDITS])
+_EDITS: tuple[Edit, ...] = (
+    _change_element, _append_atom, _insert_atom, _delete_atom, _change_bond, _close_ring,
+    _open_ring, _move_group,
+)  # fmt: skip
+_SHARES = np.array([0.2, 0.2, 0.13, 0.17, 0.08, 0.06, 0.04, 0.12])
 
 
 def side_of_a_cut(mol: Chem.Mol, rng: np.random.Generator) -> set[int] | None:

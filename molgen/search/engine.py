@@ -18,7 +18,7 @@ from molgen.ledger import LedgerRow
 from molgen.objectives.tradeoffs import Tradeoffs
 from molgen.search.bandit import Bandit
 from molgen.search.library import Library
-from molgen.search.moves import ARMS, DRAWN, EXPAND, MOVE_OF, N_PARENTS, Made, Order
+from molgen.search.moves import ARMS, DRAWN, MOVE_OF, N_PARENTS, Made, Order
 from molgen.search.pool import Pool
 from molgen.search.population import Population, draw_parents
 from molgen.search.restarts import Restarts
@@ -52,9 +52,6 @@ class Search:
         self._scored: list[LedgerRow] = []
         self.spares: list[Made] = []  # promising proposals of the latest round
         self._described_spares: Description | None = None
-        self._n_expanded = s.n_expanded if s.surrogate and "edit" in moves else 0
-        self._expanded: set[str] = set()
-        self._to_expand: list[str] = []  # in the next round
         self.tradeoffs = Tradeoffs(config.objective) if s.pareto else None
 
     @property
@@ -96,8 +93,6 @@ class Search:
                     for arm, n_made in Counter(part).items()
                 ]
             )
-        if self._to_expand:
-            shards.append([Order(EXPAND, tuple((smiles,) for smiles in self._to_expand))])
         return shards
 
     def _parents(self, number: int) -> list[str]:
@@ -213,11 +208,6 @@ class Search:
         self._bandit.learn(proposed, gained)
         if self._surrogate is not None and scored:
             self._surrogate.add(described, [row.reward for row in scored])
-        if self.ranks:
-            members = self._restarts.population.members() if self._n_expanded else []
-            new = [smiles for smiles in members if smiles not in self._expanded]
-            self._to_expand = new[: self._n_expanded]
-            self._expanded.update(self._to_expand)
 
     def _aimed_gains(self, number: int, n: int) -> list[float]:
         """`Population.add` of the latest n, but by what their round aimed at."""

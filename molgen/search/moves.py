@@ -15,7 +15,7 @@ from molgen.generator.exit_vectors import cut_away, to_prompt
 from molgen.generator.network import GraphTransformer
 from molgen.generator.prompts import Prompt, parse_prompt
 from molgen.generator.sampler import SamplingOptions, check_room, sample
-from molgen.search.edits import Part, cross, graft, mutate, neighbours, side_of_a_cut
+from molgen.search.edits import Part, cross, graft, mutate, side_of_a_cut
 
 # For each move of the config, its arms: what the bandit tells apart.
 ARMS = {
@@ -26,7 +26,6 @@ ARMS = {
     "graft": ("graft",),
     "edit": ("edit", "edit_twice"),
 }
-EXPAND = "edit_all"  # no arm: all that one edit makes of each parent
 DRAWN = ("sample", "regrow", "link")  # moves of the network
 MOVE_OF = {arm: move for move, arms in ARMS.items() for arm in arms}
 _REGROWN = {"regrow_small": (1, 3), "regrow_medium": (4, 8), "regrow_large": (9, 16)}  # atoms
@@ -38,7 +37,7 @@ class Order:
     """Proposals to make by one arm, one for each entry of `parents`.
 
     Attributes:
-        arm: one of `ARMS`, `library` or `EXPAND`.
+        arm: one of `ARMS`, or `library`.
         parents: SMILES of the parents of each; empty tuples for `sample`, for `library` the
             molecule itself.
         prompt: of `sample`: index of the config's prompt, -1 for de novo.
@@ -161,10 +160,6 @@ def _edited(
     read = cache(Chem.MolFromSmiles)  # many children have the same parents
     for p in order.parents:
         mols = [read(s) for s in p]
-        if order.arm == EXPAND:
-            children = [c for c in neighbours(mols[0]) if _fits(c, options)]
-            made += [Made(Chem.MolToSmiles(c), EXPAND, p, -1) for c in children]
-            continue
         if order.arm == "cross":
             child = cross(mols[0], mols[1], rng)
         elif order.arm == "graft":

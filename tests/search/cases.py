@@ -29,7 +29,6 @@ def config(**changes: object) -> RunConfig:
         "search": {"proposals_per_call": 4},
         "budget": {"n_rounds": 2},
     } | changes
-    data["search"] = {"n_expanded": 0} | data["search"]
     return RunConfig.model_validate(data)
 
 

@@ -18,7 +18,7 @@ from molgen.ledger import LedgerRow
 from molgen.search.bandit import Bandit
 from molgen.search.engine import Search
 from molgen.search.library import Library
-from molgen.search.moves import DRAWN, EXPAND, MOVE_OF, Made, Order
+from molgen.search.moves import DRAWN, MOVE_OF, Made, Order
 from molgen.search.pool import Pool
 from molgen.search.population import Population, draw_parents
 from molgen.search.surrogate import MIN_SCORED, Surrogate, describe
@@ -347,21 +347,6 @@ def test_where_the_cheap_moves_are_left_out_nothing_is_bred(changes: dict[str, o
     search = Search(config(**changes))
     search.learn([row(i, s, logp(s)) for i, s in enumerate(READABLE[:10])], {"sample": 10})
     assert search.breeding_orders(1, 1, judged(search, 1, READABLE[10:])) == []
-
-
-def expanded(search: Search, number: int) -> list[str]:
-    orders = [o for shard in search.orders(number) for o in shard if o.arm == EXPAND]
-    return [p for o in orders for (p,) in o.parents]
-
-
-def test_of_the_best_all_single_edits_compete_once() -> None:
-    search = knowing(READABLE[:40], n_expanded=2)
-    best = sorted(READABLE[:40], key=logp, reverse=True)
-    assert expanded(search, 1) == best[:2]
-    search.learn([row(50, READABLE[41], 99.0)], {"sample": 1})
-    assert expanded(search, 2) == [READABLE[41], best[2]]
-    assert expanded(knowing(READABLE[:40], n_expanded=2, moves=["sample"]), 1) == []
-    assert expanded(knowing(READABLE[:5], n_expanded=2), 1) == []  # nothing could choose
 
 
 def test_a_library_is_one_more_move(tmp_path: Path) -> None:
