@@ -176,11 +176,12 @@ def _sentence(fresh: Line, prior: float) -> str:
         change = end - prior
         word = "above" if change >= 0 else "below"
         return (
-            f"Fresh molecules of the last {plural(len(last), 'round')} have a mean reward of "
-            f"{number(end)}, {number(abs(change))} {word} the prior's {number(prior)}."
+            f"What was scored in the last {plural(len(last), 'round')} has a mean reward of "
+            f"{number(end)}, {number(abs(change))} {word} that of samples of the prior, "
+            f"{number(prior)}."
         )
     return (
-        f"The mean reward of fresh molecules went from {number(known[0][1])} in round "
+        f"The mean reward of what was scored went from {number(known[0][1])} in round "
         f"{known[0][0]} to {number(known[-1][1])} in round {known[-1][0]}."
     )
 

@@ -123,7 +123,7 @@ def test_rejections_that_differ_in_a_number_count_together() -> None:
 def test_the_learning_curve_is_put_in_words() -> None:
     learnt = learning(runs.run())
     assert learnt is not None
-    assert "0.23 above the prior's 0.31" in learnt.sentence
+    assert "0.23 above that of samples of the prior, 0.31" in learnt.sentence
     assert [t.name for t in learnt.trends] == ["fxa_pki", "herg_block", "solubility", "qed",
                                                "molecular_weight", "n_alerts"]  # fmt: skip
     assert "level" in learnt.chart
