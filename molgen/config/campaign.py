@@ -86,7 +86,8 @@ class SearchConfig(Section):
     drawn_share: float = Field(
         0.3, ge=0, le=1,
         description="of a batch that is for what the network sampled, regrew or linked, each in "
-        "its turn: the surrogate would choose hardly anything but edits of the best",
+        "its turn, and half of a round's proposals with it: the surrogate would choose hardly "
+        "anything but edits of the best. 0: it may",
     )  # fmt: skip
     max_batch_similarity: float = Field(0.85, gt=0, le=1, description="of two in a batch")
     population_size: int = Field(100, ge=2, description="best molecules that serve as parents")

@@ -80,7 +80,7 @@ class Search:
         if len(members) < _FEWEST_PARENTS:
             shares = {arm: s for arm, s in shares.items() if arm in ("sample", "library")}
             shares = shares or {"sample": 1.0}
-        arms = _apportioned(_with_drawn(shares), n, rng)
+        arms = _apportioned(_with_drawn(shares) if c.search.drawn_share else shares, n, rng)
         shards = []
         n_shards = -(-n // c.generator.shard_size)
         for shard in range(n_shards):
@@ -170,7 +170,8 @@ class Search:
     def keep_spares(self, pool: Pool) -> None:
         """Remember the best of a round for the next; what is scored meanwhile drops out there."""
         s = self._config.search
-        best = pool.best(s.n_spares, s.optimism, n_drawn=_N_DRAWN_SPARES if s.n_spares else 0)
+        n_drawn = _N_DRAWN_SPARES if s.n_spares and s.drawn_share else 0
+        best = pool.best(s.n_spares, s.optimism, n_drawn)
         self.spares, self._described_spares = list(best.made), best.described
 
     def described_spares(self) -> Description:
