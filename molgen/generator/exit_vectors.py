@@ -8,14 +8,16 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from rdkit import Chem, rdBase
 
 from molgen.errors import ConfigError
 
 
+@lru_cache(maxsize=512)  # a search cuts the same parents again and again
 def read_molecule(smiles: str, *, points: bool = False, fragments: bool = False) -> Chem.Mol:
-    """A molecule that a design mode starts from.
+    """A molecule that a design mode starts from; not to be changed.
 
     Args:
         smiles: as the user wrote it.

@@ -11,7 +11,7 @@ from rdkit import Chem, rdBase
 
 from molgen.errors import ConfigError
 from molgen.generator.design_modes import link, regrow
-from molgen.generator.exit_vectors import cut_away, to_prompt
+from molgen.generator.exit_vectors import cut_away, read_molecule, to_prompt
 from molgen.generator.network import GraphTransformer
 from molgen.generator.prompts import Prompt, parse_prompt
 from molgen.generator.sampler import SamplingOptions, check_room, sample
@@ -136,7 +136,7 @@ def _completed(
 
 def _cut(smiles: str, arm: str, rng: np.random.Generator) -> str:
     low, high = _REGROWN[arm]
-    size = Chem.MolFromSmiles(smiles).GetNumAtoms()
+    size = read_molecule(smiles).GetNumAtoms()
     n_atoms = int(rng.integers(low, high + 1))
     return regrow(smiles, min(n_atoms, max(1, 2 * size // 3)), seed=rng)[0]
 
@@ -145,7 +145,7 @@ def _pieces(parents: Sequence[str], rng: np.random.Generator) -> str:
     """A piece of each parent, to be joined by the network."""
     pieces = []
     for smiles in parents:
-        mol = Chem.MolFromSmiles(smiles)
+        mol = read_molecule(smiles)
         kept = side_of_a_cut(mol, rng)
         if kept is None:
             raise ConfigError(f"{smiles!r}: has no single bond outside rings to cut")

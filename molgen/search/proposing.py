@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
@@ -90,23 +91,33 @@ class GeneratorWorker:
             self._network.load_state_dict(read_weights(weights))
             self._version = version
         made = make(orders, self._network, self._prompts, self._options, seed, self._groups)
-        mols = [Chem.MolFromSmiles(m.smiles) for m in made]
-        kept = [i for i, mol in enumerate(mols) if self._is_plausible(made[i], mol)]
-        described = describe_mols([mols[i] for i in kept]) if with_description else None
-        return MadeShard([made[i] for i in kept], described, len(made) - len(kept))
+        # Many are made more than once, and looked at once.
+        mols = {s: Chem.MolFromSmiles(s) for s in dict.fromkeys(m.smiles for m in made)}
+        is_plausible = {
+            (s, prompt): self._is_plausible(prompt, mols[s])
+            for s, prompt in dict.fromkeys((m.smiles, m.prompt) for m in made)
+        }
+        kept = [m for m in made if is_plausible[m.smiles, m.prompt]]
+        described = _described(kept, mols) if with_description else None
+        return MadeShard(kept, described, len(made) - len(kept))
 
-    def _is_plausible(self, made: Made, mol: Chem.Mol) -> bool:
-        has_prompt = made.prompt >= 0
+    def _is_plausible(self, prompt: int, mol: Chem.Mol) -> bool:
         if self._plausible_only:
-            own = self._own[made.prompt] if has_prompt else ""
+            own = self._own[prompt] if prompt >= 0 else ""
             if implausible(mol) not in ("", own):
                 return False
-        limit = self._own_max_sa[made.prompt] if has_prompt else self._max_sa
+        limit = self._own_max_sa[prompt] if prompt >= 0 else self._max_sa
         return math.isinf(limit) or sa_score(mol) <= limit
 
     def identify(self, made: Sequence[Made]) -> list[Proposal]:
         """The identities of molecules, in their order."""
         return [identify(m.smiles, m.arm, m.parents, m.prompt) for m in made]
+
+
+def _described(made: Sequence[Made], mols: Mapping[str, Chem.Mol]) -> Description:
+    row = {s: i for i, s in enumerate(dict.fromkeys(m.smiles for m in made))}
+    rows = np.array([row[m.smiles] for m in made], np.int64)
+    return describe_mols([mols[s] for s in row]).take(rows)
 
 
 def make_generator(
