@@ -18,7 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from experiments.pmo.curve import CURVES
+from experiments.pmo.curve import BUDGET, CURVES
 from experiments.pmo.published import AUC_TOP10
 from experiments.pmo.table import Runs, read_curves
 
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--methods", nargs="+", help="default: all")
     parser.add_argument("--curves", type=Path, default=CURVES)
-    parser.add_argument("--calls", type=int, default=1500, help="end of the horizontal axis")
+    parser.add_argument("--calls", type=int, default=BUDGET, help="end of the horizontal axis")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("curves.png"))
     arguments = parser.parse_args()
     runs = read_curves(arguments.curves, None, arguments.methods)
