@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rdkit import Chem
 
@@ -14,6 +15,7 @@ from molgen.objectives.descriptors import sa_score
 from molgen.search.moves import Order
 from molgen.search.policy import Policy
 from molgen.search.proposing import GeneratorWorker, identify, make_generator
+from molgen.search.surrogate import describe
 from tests.search.test_policy import BEST, LESSONS
 
 PROMPTS = ["[*:1]c1ccccc1", "[*:1]N[*:2]"]
@@ -46,6 +48,18 @@ def test_new_weights_come_with_the_call(network: GraphTransformer, prior_file: P
     after = used.propose(1, policy.weights(), sampled(10), (1,), False)
     assert after != before
     assert fresh.propose(1, policy.weights(), sampled(10), (1,), False) == after
+
+
+def test_what_is_made_twice_stays_twice_each_with_its_own_description(prior_file: Path) -> None:
+    # Butane has few edits, so that 40 of them repeat each other.
+    orders = [Order("edit", (("CCCC",),) * 40), *sampled(3)]
+    answer = worker(prior_file, plausible_only=True).propose(0, None, orders, (1,), True)
+    smiles = [m.smiles for m in answer.made]
+    assert 3 < len(set(smiles)) < len(smiles)
+    expected = describe(smiles)
+    assert answer.described is not None
+    assert np.array_equal(answer.described.ecfp, expected.ecfp)
+    assert np.array_equal(answer.described.descriptors, expected.descriptors)
 
 
 def test_proposals_of_a_prompt_say_so_and_contain_it(prior_file: Path) -> None:
