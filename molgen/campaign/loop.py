@@ -268,7 +268,7 @@ def _close_round(c: Campaign, done: _Round) -> dict[str, float]:
     scored = time.perf_counter()
     rows = c.ledger.round_rows(done.number)
     c.search.learn(rows, _proposed_by_arm(done.statistics))
-    learnt = _learn(c, done.number, rows)
+    learnt = _learn(c, done.number)
     scores = score_statistics(c.ledger, c.config.objective, done.number, rows)
     statistics = done.statistics | scores | learnt
     if c.search.tradeoffs:
@@ -320,13 +320,12 @@ def _score_leftovers(c: Campaign) -> None:
     _collect(c, _send(c, _to_send(c, leftovers)))
 
 
-def _learn(c: Campaign, number: int, rows: Sequence[LedgerRow]) -> dict[str, float]:
+def _learn(c: Campaign, number: int) -> dict[str, float]:
     if not c.config.learning.enabled:
         return {}
-    fresh = [_lesson(row) for row in rows if row.status == "scored"]
     n_best = 4 * c.config.learning.replay_size
     best = [_lesson(row) for row in c.ledger.best(n_best, before_round=number + 1)]
-    learnt = c.policy.learn(fresh, best)
+    learnt = c.policy.learn(best)
     c.weights = c.policy.weights()
     return learnt
 

@@ -109,7 +109,7 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
     """Ledger, workers and policy of a run, as its last checkpoint left them."""
     prior = load_network(_prior(config))
     prompts = [parse_prompt(p, prior.vocabulary, prior.tables) for p in config.generator.prompts]
-    policy = Policy(prior, config.learning, prompts, config.seed)
+    policy = Policy(prior, config.learning, prompts, _sampling(config), config.seed)
     search = Search(config)
     next_round, weights = 0, None
     checkpoint = load_checkpoint(folder.checkpoints)

@@ -24,18 +24,21 @@ class GeneratorConfig(Section):
 
 
 class LearningConfig(Section):
-    """How the policy follows the reward (augmented likelihood on fresh samples and replay)."""
+    """How the policy follows the reward: it learns the best so far, beside the prior's samples."""
 
     enabled: bool = True
     examples: list[Smiles] = Field(
         [], description="molecules such as are wanted; after round 0 the prior is tuned to them"
     )
     n_example_updates: int = Field(20, ge=1, description="few, or the policy copies")
-    sigma: float = Field(200.0, gt=0, description="nats that a reward of 1 adds to the prior's")
+    prior_share: float = Field(
+        0.5, ge=0, lt=1,
+        description="of each update, samples of the prior: the more, the nearer the policy stays",
+    )  # fmt: skip
     learning_rate: float = Field(5e-4, gt=0)
     n_updates: int = Field(8, ge=1, description="updates after each round")
-    batch_size: int = Field(64, ge=2, description="the loss is a variance: two or more")
-    replay_size: int = Field(256, ge=1, description="best molecules kept for replay")
+    batch_size: int = Field(64, ge=1, description="molecules in an update")
+    replay_size: int = Field(256, ge=1, description="best molecules that are learnt from")
     max_per_scaffold: int = Field(25, ge=1, description="of them, molecules of one scaffold")
     n_threads: int = Field(
         1, ge=1, description="torch threads of the learner; more pay only on idle cores"

@@ -19,7 +19,13 @@ _RULES = {
     "three heteroatoms in a chain": "[#7,#8,#16;!a;!$([#16](=O)=O)]-[#7,#8;!a]-[#7,#8,#16;!a]",
     "halogen on a heteroatom": "[#7,#8,#16,#15][F,Cl,Br,I]",
     # Displaced by water; not beside other halogens (isoflurane).
-    "halogen and heteroatom on one carbon": ("[Cl,Br,I][CX4;!$(C(F)F);!$(CC(F)(F)F)][NX3,OX2,SX2]"),
+    "halogen and heteroatom on one carbon": (
+        "[Cl,Br,I][CX4;!$(C(F)F);!$(CC(F)(F)F)][NX3,NX4,OX2,SX2]"
+    ),
+    # Fluticasone and sevoflurane have -CH2F on sulphur or oxygen.
+    "one fluorine and heteroatom on one carbon": (
+        "F[CX4;!$(C(F)F)][NX3,NX4],F[CX4;!H2;!$(C(F)F)][OX2,SX2]"
+    ),
     "acyl or thioacyl halide": "[CX3](=[O,S])[F,Cl,Br,I]",
     "imidoyl halide": "[CX3;!R](=[NX2])[F,Cl,Br,I]",
     "halogen and heteroatom on one double bond": "[NX3,OX2,SX2][CX3;!R](=[CX3])[F,Cl,Br,I]",
@@ -29,6 +35,7 @@ _RULES = {
     "two heteroatoms in a ring of three": "[r3;#7,#8,#16]@[r3;#7,#8,#16]",
     "two neighbouring heteroatoms in a ring of four": "[r4;#7,#8,SX2]@[r4;#7,#8,SX2]",
     "double bond in a ring of four": "[r4;!$([r4]@[r4]=O)]=@[r4;!$([r4]@[r4]=O)]",  # not squarates
+    "aromatic ring of four": "[a;!$(a=O)]1:a:[a;!$(a=O)]:a:1",  # not squarates
     "double bond out of a ring of three": "[r3]=[#7,#8,#16],[r3;!$([r3]1[#7,#8,#16][r3]1)]=[#6]",
     "imine of formaldehyde": "[CX3H2]=[NX2]",
     "open azo or diazo group": "[#7;!a;!R]=[#7;!a]",
@@ -40,9 +47,13 @@ _RULES = {
         "[CX3;!a;!$(C-[#6]=[O,N,S]);!$(C-C#N);!$(C-[N+](=O));!$(C-S(=O)=O);!$(C-a)]=[CX3;!a]"
         "([NX3,OX2,SX2])[NX3,OX2,SX2]"
     ),
-    "hemiaminal": "[OX2H,SX2H][CX4][NX3]",
+    "hemiaminal": "[OX2H,SX2H][CX4][NX3,NX4]",
     "hemiacetal": "[OX2H,SX2H][CX4;!$([R]@[CX4][OX2H])][OX2,SX2]",  # a sugar's is fine
-    "amine on an acetal or aminal": "[NX3H2][CX4][NX3,OX2,SX2]",
+    "amine on an acetal or aminal": "[NX3H2,NX4H3][CX4][NX3,NX4,OX2,SX2]",
+    "hydroxylamine": "[NX3;!a;!$(N=*);!$(N[#6]=[O,N,S]);!$(NS(=O)=O)][OX2;!a]",
+    "hydroxyl on an azole's nitrogen": "[nr5][OX2H]",
+    # Nitroethenediamines such as ranitidine are stable.
+    "nitroalkene": "[CX3;!$(C[#7])]=[CX3;!a][$([N+](=O)[O-])]",
     "enol": "[OX2H][CX3;!a]=[CX3;!a;!$(C-[#6]=O);!$(C-C#N)]",
     "primary enamine": "[NX3H2][CX3;!a]=[CX3;!a;!$(C-[#6]=[O,N]);!$(C-C#N);!$(C-[N+](=O))]",
     "unusual sulphur": "[#16X3;!$([#16]=O);!a],[#16X4;!$([#16](=[O,N])=[O,N])],[#16](=C)=*,[SX6]",

@@ -1,25 +1,30 @@
-"""The policy learns from what was scored.
+"""The policy learns from what was scored best.
 
-The aim is the distribution proportional to prior(molecule) * exp(sigma * reward). On a building
-sequence, `gap = log prior + sigma * reward - log policy` is the same number for all sequences
-exactly when the policy has reached it, so the loss is the variance of the gap within a batch
-(Richter et al. 2020, https://arxiv.org/abs/2010.10436; its use with a pretrained reference:
-https://arxiv.org/abs/2405.20971). Sequences are drawn afresh from each molecule at every update;
-which one, is chance where `graphs.orders` leaves ties and in the order of a prompt's atoms.
+By maximum likelihood it follows a mixture of two: the best molecules so far, the best oftenest, and
+samples of the prior, which hold it back from forgetting what molecules look like. So nothing is
+ever made less likely but by what is made likelier (hill climbing: Segler et al. 2018,
+https://doi.org/10.1021/acscentsci.7b00512; with a search that finds the best: Ahn et al. 2020,
+https://arxiv.org/abs/2007.04897). A loss that pushes bad molecules below the prior leaves room for
+nonsense, which no score corrects as it is never scored; experiments/pmo has it measured.
+
+Sequences are drawn afresh from each molecule at every update; which one, is chance where
+`graphs.orders` leaves ties and in the order of a prompt's atoms.
 
 Examples, if a config gives any, tune the prior by plain likelihood before the first update; the
-tuned network then is the prior of the formula above.
+tuned network then is the prior of the mixture.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rdkit import Chem
 from safetensors.torch import load, save
 from torch import Tensor
@@ -29,12 +34,14 @@ from molgen.errors import DataError
 from molgen.generator.likelihood import log_prob_of_orders
 from molgen.generator.network import Goals, GraphTransformer, Tokens, autocast, to_tensors
 from molgen.generator.prompts import Prompt
+from molgen.generator.sampler import SamplingOptions, sample
 from molgen.generator.weights import below, network_state
 from molgen.graphs.encoding import encode
 from molgen.graphs.orders import Plan, draw_order, expand, new_plan, new_targets
 from molgen.graphs.state import KEPT, KEPT_MARKED, new_states
 
 _CLIP_NORM = 1.0
+_N_PRIOR_SAMPLES = 512  # drawn once
 
 
 @dataclass(frozen=True)
@@ -51,47 +58,62 @@ class Policy:
     """The network that proposes, beside the prior that it started from."""
 
     def __init__(
-        self, prior: GraphTransformer, config: LearningConfig, prompts: Sequence[Prompt], seed: int
-    ) -> None:
+        self, prior: GraphTransformer, config: LearningConfig, prompts: Sequence[Prompt],
+        options: SamplingOptions, seed: int,
+    ) -> None:  # fmt: skip
         self.prior, self.network = prior, copy.deepcopy(prior)
-        self._config, self._prompts, self._seed = config, prompts, seed
+        self._config, self._prompts, self._options = config, prompts, options
+        self._seed = seed
         self._optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
         self._plans: dict[tuple[str, int], Plan | None] = {}
+        self._prior_samples: list[Lesson] = []
         self.version = 0
 
-    def learn(self, fresh: Sequence[Lesson], best: Sequence[Lesson]) -> dict[str, float]:
-        """A round's updates, half of each batch fresh molecules, half replay of the best.
+    def learn(self, best: Sequence[Lesson]) -> dict[str, float]:
+        """A round's updates.
 
         Args:
-            fresh: scored in this round.
-            best: scored so far, best first; the replay is chosen from them.
+            best: scored so far, best first; the replay is chosen from those with a reward.
 
         Returns:
-            `loss` (nats squared) and `gap_to_prior` (mean log policy - log prior on the batches,
-            nats); empty where there was nothing to learn from.
+            Mean negative log-likelihood of a building sequence, nats, of the replay
+            (`nats_of_best`) and of the prior's samples (`nats_of_prior`), NaN where `prior_share`
+            leaves no room for them; empty where there was nothing to learn from.
         """
         self.version += 1
         rng = np.random.default_rng([self._seed, self.version, 0, 0, 2])
         torch.set_num_threads(self._config.n_threads)
         if self.version == 1:
             self._learn_examples(rng)
-        fresh = [m for m in fresh if self._plan(m) is not None]
         replay = [m for m in self._replay(best) if self._plan(m) is not None]
-        if len(fresh) + len(replay) < 2:
+        if not replay:
             return {}
-        order = rng.permutation(len(fresh))
-        n_fresh = self._config.batch_size // 2
-        losses, gaps = [], []
-        for update in range(self._config.n_updates):
-            first = update * n_fresh
-            chosen = [
-                fresh[order[(first + i) % len(fresh)]] for i in range(min(n_fresh, len(fresh)))
-            ]
-            chosen += _by_rank(replay, self._config.batch_size - len(chosen), rng)
-            loss, gap = self._update(chosen, rng)
-            losses.append(loss)
-            gaps.append(gap)
-        return {"loss": float(np.mean(losses)), "gap_to_prior": float(np.mean(gaps))}
+        n_prior = round(self._config.prior_share * self._config.batch_size)
+        prior = self._of_the_prior() if n_prior else []
+        nats = []
+        for _ in range(self._config.n_updates):
+            chosen = _by_rank(replay, self._config.batch_size - n_prior, rng)
+            chosen += [prior[i] for i in rng.integers(len(prior), size=n_prior)] if prior else []
+            nats.append(self._update(chosen, rng))
+        n_best = self._config.batch_size - n_prior
+        return {
+            "nats_of_best": float(np.mean([n[:n_best] for n in nats])),
+            "nats_of_prior": float(np.mean([n[n_best:] for n in nats])) if prior else math.nan,
+        }
+
+    def _of_the_prior(self) -> list[Lesson]:
+        """Samples of the prior, of each prompt in its turn; the same after a resume."""
+        if not self._prior_samples:
+            n = max(1, len(self._prompts))
+            each = [i % n if self._prompts else -1 for i in range(_N_PRIOR_SAMPLES)]
+            prompts = [self._prompts[i] for i in each] if self._prompts else None
+            drawn = sample(
+                self.prior, _N_PRIOR_SAMPLES, seed=[self._seed, 0, 0, 0, 15], prompt=prompts,
+                options=self._options,
+            )  # fmt: skip
+            lessons = [Lesson(s.smiles, "", math.nan, i) for s, i in zip(drawn, each, strict=True)]
+            self._prior_samples = [m for m in lessons if self._plan(m) is not None]
+        return self._prior_samples
 
     def _learn_examples(self, rng: np.random.Generator) -> None:
         prompts = range(len(self._prompts)) if self._prompts else [-1]
@@ -113,17 +135,12 @@ class Policy:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
         optimiser.step()
 
-    def _update(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> tuple[float, float]:
-        tokens, goals = self._draw(lessons, rng)
-        reward_B = torch.tensor([m.reward for m in lessons], dtype=torch.float32)
+    def _update(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> NDArray[np.float32]:
+        """One step; what the lessons cost before it, nats, shape (len(lessons),)."""
         with autocast(None):
-            with torch.no_grad():
-                prior_B = log_prob_of_orders(self.prior, tokens, goals)
-            policy_B = log_prob_of_orders(self.network, tokens, goals)
-        gap_B = prior_B + self._config.sigma * reward_B - policy_B
-        loss = gap_B.var()
-        self._step(self._optimiser, loss)
-        return float(loss.detach()), float((policy_B.detach() - prior_B).mean())
+            nats_B = -log_prob_of_orders(self.network, *self._draw(lessons, rng))
+        self._step(self._optimiser, nats_B.mean())
+        return nats_B.detach().float().numpy()
 
     def _draw(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> tuple[Tokens, Goals]:
         states, targets = new_states(len(lessons)), new_targets(len(lessons))
@@ -140,6 +157,8 @@ class Policy:
         seen: Counter[str] = Counter()
         chosen = []
         for lesson in best:
+            if not lesson.reward > 0:
+                break
             seen[lesson.scaffold] += 1
             if seen[lesson.scaffold] <= self._config.max_per_scaffold:
                 chosen.append(lesson)

@@ -47,7 +47,7 @@ def tiny(prior: Path, *components: dict[str, Any], **changes: Any) -> RunConfig:
             "components": list(components) or CHEAP,
             "filters": [{"type": "range", "name": "n_rings", "high": 5}],
         },
-        "learning": {"n_updates": 2, "batch_size": 8, "learning_rate": 1e-3, "sigma": 20.0},
+        "learning": {"n_updates": 2, "batch_size": 8, "learning_rate": 1e-3},
         "search": {
             "proposals_per_call": 3,
             "plausible_only": False,

@@ -123,7 +123,7 @@ def test_the_policy_gets_better(prior_file: Path, tmp_path: Path) -> None:
     """An easy aim: carbon."""
     config = tiny(
         prior_file, CHEAP[2], budget={"n_rounds": 7}, round_size=48,
-        learning={"n_updates": 8, "batch_size": 16, "learning_rate": 1e-2, "sigma": 60.0},
+        learning={"n_updates": 8, "batch_size": 16, "learning_rate": 1e-2},
     )  # fmt: skip
     run(config, tmp_path / "run")
     reward = rounds_of(tmp_path / "run")["reward_mean"]

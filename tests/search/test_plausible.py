@@ -42,9 +42,26 @@ DRUGS = {
     "bethanechol": "CC(C[N+](C)(C)C)OC(N)=O",
     "a cephalosporin": "CC1=C(C(=O)O)N2C(=O)C(NC(=O)/C(=N\\OC)c3csc(N)n3)C2SC1",
     "ranitidine": "CNC(=C[N+](=O)[O-])NCCSCc1ccc(CN(C)C)o1",
+    "fluticasone": (
+        "C[C@@H]1C[C@H]2[C@@H]3C[C@H](F)C4=CC(=O)C=C[C@]4(C)[C@@]3(F)[C@@H](O)C[C@]2(C)"
+        "[C@@]1(O)C(=O)SCF"
+    ),
+    "vorinostat": "O=C(CCCCCCC(=O)Nc1ccccc1)NO",
+    "ciclopirox": "Cc1cc(C2CCCCC2)n(O)c(=O)c1",
+    "fluoxymesterone": "CC1(O)CCC2C3CCC4=CC(=O)CCC4(C)C3(F)C(O)CC21C",
     "minoxidil": "Nc1cc(N2CCCCC2)nc(N)[n+]1[O-]",
 }
 NONSENSE = {
+    "Cn1sc2c1ccn2C": "aromatic ring of four",
+    "CC([NH3+])([NH3+])C": "amine on an acetal or aminal",
+    "C[NH2+]C(O)C": "hemiaminal",
+    "CCOC([NH3+])C": "amine on an acetal or aminal",
+    "CC(F)N(C)C": "one fluorine and heteroatom on one carbon",
+    "CC(F)SC": "one fluorine and heteroatom on one carbon",
+    "CCN(C)O": "hydroxylamine",
+    "CCN(C)OC": "hydroxylamine",
+    "On1cccc1": "hydroxyl on an azole's nitrogen",
+    "CC=C[N+](=O)[O-]": "nitroalkene",
     "CC1C(=O)N1C": "double bond out of a ring of three",
     "CN=C1CC1": "double bond out of a ring of three",
     "C=NCc1ccccc1": "imine of formaldehyde",

@@ -16,7 +16,7 @@ from molgen.search.moves import Order
 from molgen.search.policy import Policy
 from molgen.search.proposing import GeneratorWorker, identify, make_generator
 from molgen.search.surrogate import describe
-from tests.search.test_policy import BEST, LESSONS
+from tests.search.test_policy import BEST
 
 PROMPTS = ["[*:1]c1ccccc1", "[*:1]N[*:2]"]
 
@@ -41,8 +41,8 @@ def test_a_shard_is_the_same_on_any_worker(prior_file: Path) -> None:
 
 
 def test_new_weights_come_with_the_call(network: GraphTransformer, prior_file: Path) -> None:
-    policy = Policy(network, LearningConfig(learning_rate=0.01), [], seed=1)
-    policy.learn(LESSONS, BEST)
+    policy = Policy(network, LearningConfig(learning_rate=0.01), [], SamplingOptions(), seed=1)
+    policy.learn(BEST)
     used, fresh = worker(prior_file), worker(prior_file)
     before = used.propose(0, None, sampled(10), (1,), False)
     after = used.propose(1, policy.weights(), sampled(10), (1,), False)
