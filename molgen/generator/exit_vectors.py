@@ -15,9 +15,8 @@ from rdkit import Chem, rdBase
 from molgen.errors import ConfigError
 
 
-@lru_cache(maxsize=512)  # a search cuts the same parents again and again
 def read_molecule(smiles: str, *, points: bool = False, fragments: bool = False) -> Chem.Mol:
-    """A molecule that a design mode starts from; not to be changed.
+    """A molecule that a design mode starts from.
 
     Args:
         smiles: as the user wrote it.
@@ -27,6 +26,11 @@ def read_molecule(smiles: str, *, points: bool = False, fragments: bool = False)
     Raises:
         ConfigError: it cannot be used, and why.
     """
+    return Chem.Mol(_read(smiles, points, fragments))
+
+
+@lru_cache(maxsize=512)  # a search cuts the same parents again and again
+def _read(smiles: str, points: bool, fragments: bool) -> Chem.Mol:
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles)
     if mol is None or mol.GetNumAtoms() == 0:

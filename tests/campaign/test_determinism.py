@@ -34,7 +34,7 @@ def test_the_run_is_worth_comparing(undisturbed: Path) -> None:
     table = ledger_of(undisturbed)
     assert set(table["status"]) >= {"scored", "filtered"}
     assert list(rounds_of(undisturbed)["round"]) == [0, 1, 2, 3]
-    assert (rounds_of(undisturbed)["loss"] > 0).all()
+    assert (rounds_of(undisturbed)["nats_of_best"] > 0).all()
     assert 60 < (table["status"] == "scored").sum() <= 96
 
 
