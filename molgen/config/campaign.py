@@ -87,7 +87,7 @@ class SearchConfig(Section):
     )
     random_share: float = Field(0.1, ge=0, le=1, description="of a batch that chance fills")
     drawn_share: float = Field(
-        0.3, ge=0, le=1,
+        0.1, ge=0, le=1,
         description="of a batch that is for what the network sampled, regrew or linked, each in "
         "its turn, and half of a round's proposals with it: the surrogate would choose hardly "
         "anything but edits of the best. 0: it may",
