@@ -39,7 +39,7 @@ from molgen.generator.sampler import SamplingOptions, sample
 from molgen.generator.weights import load_network
 from molgen.objectives.descriptors import sa_score
 from molgen.search.plausible import implausible
-from molgen.search.policy import Lesson, Policy
+from molgen.search.policy import Lesson, Policy, draw_by_rank
 
 PRIOR = CONFIG.parent / "zinc250k" / "prior.safetensors"
 AFTER, BATCH, N_SAMPLES = (20, 60, 150), 32, 400
@@ -65,12 +65,10 @@ class Contrasting(Policy):
         rng = np.random.default_rng([self._seed, self.version, 0, 0, 2])
         self.version += 1
         replay = [m for m in self._replay(best) if self._plan(m) is not None]
-        weight = 1.0 / (0.01 * len(replay) + np.arange(1, len(replay) + 1))
         for _ in range(self._config.n_updates):
             chosen = [lessons[i] for i in rng.integers(len(lessons), size=BATCH // 2)]
             chosen = [m for m in chosen if self._plan(m) is not None]
-            drawn = rng.choice(len(replay), size=BATCH - len(chosen), p=weight / weight.sum())
-            chosen += [replay[i] for i in drawn]
+            chosen += draw_by_rank(replay, BATCH - len(chosen), rng)
             tokens, goals = self._draw(chosen, rng)
             reward_B = torch.tensor([m.reward for m in chosen], dtype=torch.float32)
             with autocast(None):

@@ -88,14 +88,14 @@ class Policy:
         replay = [m for m in self._replay(best) if self._plan(m) is not None]
         if not replay:
             return {}
-        n_prior = round(self._config.prior_share * self._config.batch_size)
+        n_best = max(1, round((1.0 - self._config.prior_share) * self._config.batch_size))
+        n_prior = self._config.batch_size - n_best
         prior = self._of_the_prior() if n_prior else []
         nats = []
         for _ in range(self._config.n_updates):
-            chosen = _by_rank(replay, self._config.batch_size - n_prior, rng)
+            chosen = draw_by_rank(replay, n_best, rng)
             chosen += [prior[i] for i in rng.integers(len(prior), size=n_prior)] if prior else []
             nats.append(self._update(chosen, rng))
-        n_best = self._config.batch_size - n_prior
         return {
             "nats_of_best": float(np.mean([n[:n_best] for n in nats])),
             "nats_of_prior": float(np.mean([n[n_best:] for n in nats])) if prior else math.nan,
@@ -208,10 +208,8 @@ def read_weights(weights: bytes) -> dict[str, Tensor]:
     return load(weights)
 
 
-def _by_rank(replay: Sequence[Lesson], n: int, rng: np.random.Generator) -> list[Lesson]:
+def draw_by_rank(replay: Sequence[Lesson], n: int, rng: np.random.Generator) -> list[Lesson]:
     """Draw n lessons with weights 1 / (rank + 1% of the size), so the best come oftenest."""
-    if not replay or n <= 0:
-        return []
     weight = 1.0 / (0.01 * len(replay) + np.arange(1, len(replay) + 1))
     return [replay[i] for i in rng.choice(len(replay), size=n, p=weight / weight.sum())]
 

@@ -120,6 +120,13 @@ def test_without_a_reward_there_is_nothing_to_learn(network: GraphTransformer) -
     assert policy.version == 3, "a round is a version, learnt from or not"
 
 
+def test_the_smallest_batch_is_of_the_best(network: GraphTransformer) -> None:
+    config = LearningConfig(batch_size=1, prior_share=0.9, n_updates=1)
+    learnt = Policy(network, config, [], OPTIONS, seed=1).learn(BEST)
+    assert learnt["nats_of_best"] > 0
+    assert np.isnan(learnt["nats_of_prior"])
+
+
 def test_what_has_no_reward_is_not_learnt(network: GraphTransformer) -> None:
     weights = []
     for lessons in (BEST, [m for m in BEST if m.reward > 0]):
