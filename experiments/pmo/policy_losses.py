@@ -69,7 +69,8 @@ class Contrasting(Policy):
             chosen = [lessons[i] for i in rng.integers(len(lessons), size=BATCH // 2)]
             chosen = [m for m in chosen if self._plan(m) is not None]
             chosen += draw_by_rank(replay, BATCH - len(chosen), rng)
-            tokens, goals = self._draw(chosen, rng)
+            plans = [plan for m in chosen if (plan := self._plan(m)) is not None]
+            tokens, goals = self._draw(plans, rng)
             reward_B = torch.tensor([m.reward for m in chosen], dtype=torch.float32)
             with autocast(None):
                 with torch.no_grad():

@@ -33,7 +33,7 @@ from molgen.search.proposing import make_generator
 
 OnRound = Callable[[int, dict[str, float]], None]
 
-_N_DONORS = 1000  # samples of the prior, whose groups are put on other molecules
+_N_DONORS = 1000  # samples of the prior, parts of which are put on other molecules
 
 
 def check_campaign(config: RunConfig) -> None:
@@ -133,11 +133,11 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
 
 def _pools(config: RunConfig) -> list[WorkerPool]:
     e = config.executor
-    grafts = "graft" in config.search.moves and not config.generator.prompts
+    takes = {"graft", "swap_ring"} & set(config.search.moves) and not config.generator.prompts
     generator = partial(
         make_generator, _prior(config), config.generator.prompts, _sampling(config),
         config.search.plausible_only, config.search.max_sa_score,
-        _N_DONORS if grafts else 0, [config.seed, 0, 0, 0, 14],
+        _N_DONORS if takes else 0, [config.seed, 0, 0, 0, 14],
     )  # fmt: skip
     scorer = partial(make_scorer, config.objective)
     if isinstance(e, LocalExecutorConfig):

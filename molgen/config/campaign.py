@@ -45,18 +45,18 @@ class LearningConfig(Section):
     )
 
 
-Move = Literal["sample", "regrow", "link", "cross", "graft", "edit"]
+Move = Literal["sample", "regrow", "link", "cross", "graft", "swap_ring", "edit"]
 
 
 class SearchConfig(Section):
     """How the next molecules are found; each ingredient can be left out."""
 
     moves: list[Move] = Field(
-        ["sample", "regrow", "link", "cross", "graft", "edit"], min_length=1,
+        ["sample", "regrow", "link", "cross", "graft", "swap_ring", "edit"], min_length=1,
         description="sample the policy; let it regrow a deleted part; let it link parts of two "
-        "parents; join two parents' parts directly; put on a group such as the prior draws; change "
-        "an atom, bond or group. With generator.prompts: sample alone, as the others do not keep "
-        "the prompt",
+        "parents; join two parents' parts directly; put on a group or put in a ring system such as "
+        "the prior draws; change an atom, bond or group. With generator.prompts: sample alone, as "
+        "the others do not keep the prompt",
     )  # fmt: skip
     adapt_moves: bool = Field(True, description="moves that pay get a larger share of proposals")
     surrogate: bool = Field(
@@ -74,7 +74,7 @@ class SearchConfig(Section):
     n_generations: int = Field(
         8, ge=0,
         description="before a round is chosen, the most promising proposals have children, and "
-        "these have children: so often, by the moves edit, cross and graft",
+        "these have children: so often, by edit, cross, graft and swap_ring",
     )  # fmt: skip
     generation_size: int = Field(60, ge=1, description="children in each generation")
     n_spares: int = Field(

@@ -8,7 +8,10 @@ RDKit cannot sanitise.
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -58,7 +61,7 @@ def cross(first: Chem.Mol, second: Chem.Mol, rng: np.random.Generator) -> Chem.M
         sizes = [len(part) for _, part, _ in halves]
         if min(sizes) < 0.1 * sum(sizes):
             continue
-        made = _sanitised(_joined(halves))
+        made = _sanitised(_bound(*halves))
         if made is not None:
             return made
     return None
@@ -92,10 +95,104 @@ def graft(mol: Chem.Mol, groups: Sequence[Part], rng: np.random.Generator) -> Ch
             kept, end = everything, host.GetIdx()
             if not host.GetTotalNumHs():
                 continue
-        made = _sanitised(_joined([(kekule, kept, end), _pick(groups, rng)]))
+        made = _sanitised(_bound((kekule, kept, end), _pick(groups, rng)))
         if made is not None:
             return made
     return None
+
+
+@dataclass(frozen=True)
+class RingSystem:
+    """Rings that share atoms, with what is doubly bound to them and nothing more.
+
+    Attributes:
+        mol: in its Kekulé form.
+        atoms: of the system.
+        bonds: single bonds to the rest, each as (atom of the system, other atom).
+        places: atoms of the system where something can be bound, as often as it can.
+    """
+
+    mol: Chem.Mol
+    atoms: set[int]
+    bonds: tuple[tuple[int, int], ...]
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Of other molecules.
+
+    Attributes:
+        groups: what `graft` puts on.
+        ring_systems: what `swap_ring` puts in.
+    """
+
+    groups: Sequence[Part] = ()
+    ring_systems: Sequence[RingSystem] = ()
+
+
+def ring_systems_of(donors: Sequence[Chem.Mol]) -> list[RingSystem]:
+    """Ring systems of molecules, for `swap_ring`: of n alike the first sqrt(n), uncharged.
+
+    So benzene is not half of all, and the rarer ones come oftener than the donors have them.
+    """
+    alike: dict[str, list[RingSystem]] = defaultdict(list)
+    for donor in donors:
+        for system in _ring_systems(_kekule(donor)):
+            if not any(system.mol.GetAtomWithIdx(a).GetFormalCharge() for a in system.atoms):
+                alike[Chem.MolFragmentToSmiles(system.mol, sorted(system.atoms))].append(system)
+    return [s for same in alike.values() for s in same[: math.ceil(math.sqrt(len(same)))]]
+
+
+def swap_ring(
+    mol: Chem.Mol, systems: Sequence[RingSystem], rng: np.random.Generator
+) -> Chem.Mol | None:
+    """One of the systems in place of a ring system, with its substituents; None if none fits.
+
+    They go where the new one had its own, or wherever there is room.
+    """
+    own = [system for system in _ring_systems(_kekule(mol)) if system.bonds]
+    for _ in range(_N_TRIES if own and systems else 0):
+        old, new = _pick(own, rng), _pick(systems, rng)
+        places = new.places if rng.random() < 0.5 else tuple(a for a, _ in new.bonds)
+        if len(places) < len(old.bonds):
+            continue
+        hosts = rng.choice(places, size=len(old.bonds), replace=False)
+        rest = set(range(old.mol.GetNumAtoms())) - old.atoms
+        bonds = [(end, int(host)) for (_, end), host in zip(old.bonds, hosts, strict=True)]
+        made = _sanitised(_joined([(old.mol, rest), (new.mol, new.atoms)], bonds))
+        if made is not None:
+            return made
+    return None
+
+
+def _ring_systems(kekule: Chem.Mol) -> list[RingSystem]:
+    """Those that are bound to the rest by single bonds alone."""
+    merged: list[set[int]] = []
+    for ring in kekule.GetRingInfo().AtomRings():
+        touched = [s for s in merged if s & set(ring)]
+        merged = [s for s in merged if not s & set(ring)] + [set(ring).union(*touched)]
+    found = [_ring_system(kekule, rings) for rings in merged]
+    return [system for system in found if system is not None]
+
+
+def _ring_system(kekule: Chem.Mol, rings: set[int]) -> RingSystem | None:
+    atoms, bonds, places = set(rings), [], []
+    for a in sorted(rings):
+        atom = kekule.GetAtomWithIdx(a)
+        places += [a] * atom.GetTotalNumHs()
+        for other in atom.GetNeighbors():
+            b = other.GetIdx()
+            if b in rings:
+                continue
+            if kekule.GetBondBetweenAtoms(a, b).GetBondType() == _SINGLE:
+                bonds.append((a, b))
+                places.append(a)
+            elif other.GetDegree() == 1:
+                atoms.add(b)
+            else:
+                return None
+    return RingSystem(kekule, atoms, tuple(bonds), tuple(places))
 
 
 def _kekule(mol: Chem.Mol) -> Chem.Mol:
@@ -290,18 +387,24 @@ def _side(mol: Chem.Mol, inner: int, outer: int) -> set[int]:
     return found
 
 
-def _joined(halves: Sequence[Part]) -> Chem.RWMol:
-    """Parts of two molecules with a single bond between their given atoms."""
+def _bound(first: Part, second: Part) -> Chem.RWMol:
+    """Both with a single bond between their ends."""
+    return _joined([first[:2], second[:2]], [(first[2], second[2])])
+
+
+def _joined(
+    parts: Sequence[tuple[Chem.Mol, set[int]]], bonds: Sequence[tuple[int, int]]
+) -> Chem.RWMol:
+    """Parts of two molecules, with single bonds between given atoms of the one and of the other."""
     both = Chem.RWMol()
-    ends = []
-    for mol, part, end in halves:
-        place = {}
-        for a in sorted(part):
-            place[a] = both.AddAtom(mol.GetAtomWithIdx(a))
+    places: list[dict[int, int]] = []
+    for mol, part in parts:
+        place = {a: both.AddAtom(mol.GetAtomWithIdx(a)) for a in sorted(part)}
         for bond in _bonds(mol):
             a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
             if a in part and b in part:
                 both.AddBond(place[a], place[b], bond.GetBondType())
-        ends.append(place[end])
-    both.AddBond(ends[0], ends[1], _SINGLE)
+        places.append(place)
+    for a, b in bonds:
+        both.AddBond(places[0][a], places[1][b], _SINGLE)
     return both

@@ -29,7 +29,8 @@ _N_IMAGINED = 50  # best proposals that serve as parents, though no one knows th
 _IMAGINED_SHARE = 0.5  # of this share of a round's proposals, and of all that are bred from it
 _DRAWN_SHARE = 0.5  # of a round's proposals at least, for the network's moves
 _N_DRAWN_SPARES = 50  # of each of these moves, beside the best of all
-_BRED_BY = ("edit", "edit_twice", "cross", "graft")  # without the network, so they are cheap
+# Moves without the network, so they are cheap.
+_BRED_BY = ("edit", "edit_twice", "cross", "graft", "swap_ring")
 
 
 class Search:

@@ -15,7 +15,7 @@ from molgen.generator.exit_vectors import cut_away, read_molecule, to_prompt
 from molgen.generator.network import GraphTransformer
 from molgen.generator.prompts import Prompt, parse_prompt
 from molgen.generator.sampler import SamplingOptions, check_room, sample
-from molgen.search.edits import Part, cross, graft, mutate, side_of_a_cut
+from molgen.search.edits import Parts, cross, graft, mutate, side_of_a_cut, swap_ring
 
 # For each move of the config, its arms: what the bandit tells apart.
 ARMS = {
@@ -24,6 +24,7 @@ ARMS = {
     "link": ("link",),
     "cross": ("cross",),
     "graft": ("graft",),
+    "swap_ring": ("swap_ring",),
     "edit": ("edit", "edit_twice"),
 }
 DRAWN = ("sample", "regrow", "link")  # moves of the network
@@ -60,7 +61,7 @@ class Made:
 
 def make(
     orders: Sequence[Order], network: GraphTransformer, prompts: Sequence[Prompt],
-    options: SamplingOptions, seed: Sequence[int], groups: Sequence[Part] = (),
+    options: SamplingOptions, seed: Sequence[int], parts: Parts | None = None,
 ) -> list[Made]:  # fmt: skip
     """Carry out orders.
 
@@ -70,7 +71,7 @@ def make(
         prompts: of the config.
         options: sizes bind all moves, what may be sampled binds the network's.
         seed: of the shard.
-        groups: what `graft` puts on.
+        parts: of other molecules, for `graft` and `swap_ring`; None: there are none.
 
     Returns:
         What was made, at most what was ordered: a move that does not apply to its parents (no
@@ -91,7 +92,7 @@ def make(
             drafts += _cut_parents(order, network, options, rng)
         else:
             with rdBase.BlockLogs():  # of edits that no valence allows
-                made += _edited(order, options, groups, rng)
+                made += _edited(order, options, parts or Parts(), rng)
     return made + _completed(drafts, network, options, [*seed, len(orders)])
 
 
@@ -154,7 +155,7 @@ def _pieces(parents: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _edited(
-    order: Order, options: SamplingOptions, groups: Sequence[Part], rng: np.random.Generator
+    order: Order, options: SamplingOptions, parts: Parts, rng: np.random.Generator
 ) -> list[Made]:
     made = []
     read = cache(Chem.MolFromSmiles)  # many children have the same parents
@@ -163,7 +164,9 @@ def _edited(
         if order.arm == "cross":
             child = cross(mols[0], mols[1], rng)
         elif order.arm == "graft":
-            child = graft(mols[0], groups, rng)
+            child = graft(mols[0], parts.groups, rng)
+        elif order.arm == "swap_ring":
+            child = swap_ring(mols[0], parts.ring_systems, rng)
         else:
             child = mutate(mols[0], rng)
         if order.arm == "edit_twice" and child is not None:

@@ -41,7 +41,7 @@ from molgen.graphs.orders import Plan, draw_order, expand, new_plan, new_targets
 from molgen.graphs.state import KEPT, KEPT_MARKED, new_states
 
 _CLIP_NORM = 1.0
-_N_PRIOR_SAMPLES = 512  # drawn once
+_N_DRAWN = 512  # samples of the prior at a time
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Policy:
         self._seed = seed
         self._optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
         self._plans: dict[tuple[str, int], Plan | None] = {}
-        self._prior_samples: list[Lesson] = []
+        self._leash = PriorSamples(prior, prompts, options, seed)
         self.version = 0
 
     def learn(self, best: Sequence[Lesson]) -> dict[str, float]:
@@ -90,44 +90,37 @@ class Policy:
             return {}
         n_best = max(1, round((1.0 - self._config.prior_share) * self._config.batch_size))
         n_prior = self._config.batch_size - n_best
-        prior = self._of_the_prior() if n_prior else []
-        nats = []
-        for _ in range(self._config.n_updates):
-            chosen = draw_by_rank(replay, n_best, rng)
-            chosen += [prior[i] for i in rng.integers(len(prior), size=n_prior)] if prior else []
-            nats.append(self._update(chosen, rng))
+        nats_of_best, nats_of_prior = [], []
+        for update in range(self._config.n_updates):
+            plans = [self._plan(m) for m in draw_by_rank(replay, n_best, rng)]
+            number = (self.version - 1) * self._config.n_updates + update
+            prior = self._leash.plans(number * n_prior, n_prior)
+            nats_B = self._update([p for p in [*plans, *prior] if p is not None], rng)
+            nats_of_best.append(nats_B[:n_best].mean())
+            nats_of_prior += nats_B[n_best:].tolist()
         return {
-            "nats_of_best": float(np.mean([n[:n_best] for n in nats])),
-            "nats_of_prior": float(np.mean([n[n_best:] for n in nats])) if prior else math.nan,
+            "nats_of_best": float(np.mean(nats_of_best)),
+            "nats_of_prior": float(np.mean(nats_of_prior)) if nats_of_prior else math.nan,
         }
-
-    def _of_the_prior(self) -> list[Lesson]:
-        """Samples of the prior, of each prompt in its turn; the same after a resume."""
-        if not self._prior_samples:
-            n = max(1, len(self._prompts))
-            each = [i % n if self._prompts else -1 for i in range(_N_PRIOR_SAMPLES)]
-            prompts = [self._prompts[i] for i in each] if self._prompts else None
-            drawn = sample(
-                self.prior, _N_PRIOR_SAMPLES, seed=[self._seed, 0, 0, 0, 15], prompt=prompts,
-                options=self._options,
-            )  # fmt: skip
-            lessons = [Lesson(s.smiles, "", math.nan, i) for s, i in zip(drawn, each, strict=True)]
-            self._prior_samples = [m for m in lessons if self._plan(m) is not None]
-        return self._prior_samples
 
     def _learn_examples(self, rng: np.random.Generator) -> None:
         prompts = range(len(self._prompts)) if self._prompts else [-1]
         lessons = [Lesson(s, "", 1.0, p) for s in self._config.examples for p in prompts]
-        lessons = [m for m in lessons if self._plan(m) is not None]
-        if not lessons:
+        plans = [plan for m in lessons if (plan := self._plan(m)) is not None]
+        if not plans:
             return
         optimiser = torch.optim.Adam(self.network.parameters(), lr=self._config.learning_rate)
         for _ in range(self._config.n_example_updates):
-            chosen = [lessons[i] for i in rng.integers(len(lessons), size=self._config.batch_size)]
+            chosen = [plans[i] for i in rng.integers(len(plans), size=self._config.batch_size)]
             with autocast(None):
                 log_prob_B = log_prob_of_orders(self.network, *self._draw(chosen, rng))
             self._step(optimiser, -log_prob_B.mean())
-        self.prior = copy.deepcopy(self.network)
+        self._hold_to(self.network)
+
+    def _hold_to(self, network: GraphTransformer) -> None:
+        """Take a copy of it as the prior from now on."""
+        self.prior = copy.deepcopy(network)
+        self._leash = PriorSamples(self.prior, self._prompts, self._options, self._seed)
 
     def _step(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         optimiser.zero_grad()
@@ -135,18 +128,16 @@ class Policy:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
         optimiser.step()
 
-    def _update(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> NDArray[np.float32]:
-        """One step; what the lessons cost before it, nats, shape (len(lessons),)."""
+    def _update(self, plans: Sequence[Plan], rng: np.random.Generator) -> NDArray[np.float32]:
+        """One step; what the molecules cost before it, nats, shape (len(plans),)."""
         with autocast(None):
-            nats_B = -log_prob_of_orders(self.network, *self._draw(lessons, rng))
+            nats_B = -log_prob_of_orders(self.network, *self._draw(plans, rng))
         self._step(self._optimiser, nats_B.mean())
         return nats_B.detach().float().numpy()
 
-    def _draw(self, lessons: Sequence[Lesson], rng: np.random.Generator) -> tuple[Tokens, Goals]:
-        states, targets = new_states(len(lessons)), new_targets(len(lessons))
-        for b, lesson in enumerate(lessons):
-            plan = self._plan(lesson)
-            assert plan is not None, "lessons without a plan are dropped before"
+    def _draw(self, plans: Sequence[Plan], rng: np.random.Generator) -> tuple[Tokens, Goals]:
+        states, targets = new_states(len(plans)), new_targets(len(plans))
+        for b, plan in enumerate(plans):
             plan["rng"] = rng.integers(2**63)
             draw_order(
                 states[b], plan, self.prior.tables, self.prior.size.max_atoms, targets[b], False
@@ -192,7 +183,7 @@ class Policy:
         self.version = version
         self.network.load_state_dict(below("network.", tensors))
         if self._config.examples:
-            self.prior = copy.deepcopy(self.network)
+            self._hold_to(self.network)
             self.prior.load_state_dict(below("prior.", tensors))
         entries: dict[int, dict[str, Tensor]] = {}
         for name, value in below("optimiser.", tensors).items():
@@ -201,6 +192,39 @@ class Policy:
         loaded = self._optimiser.state_dict()
         loaded["state"] = entries
         self._optimiser.load_state_dict(loaded)
+
+
+class PriorSamples:
+    """An endless row of samples of the prior, of each prompt in its turn.
+
+    So the policy learns none of them twice, and each is the same after a resume.
+    """
+
+    def __init__(
+        self, prior: GraphTransformer, prompts: Sequence[Prompt], options: SamplingOptions,
+        seed: int,
+    ) -> None:  # fmt: skip
+        self._prior, self._prompts, self._options, self._seed = prior, prompts, options, seed
+        self._part, self._plans = -1, list[Plan | None]()
+
+    def plans(self, first: int, n: int) -> list[Plan | None]:
+        """N of them from the first on, None for what `make_plan` cannot express."""
+        found = []
+        for i in range(first, first + n):
+            part, place = divmod(i, _N_DRAWN)
+            if part != self._part:
+                self._part, self._plans = part, self._draw(part)
+            found.append(self._plans[place])
+        return found
+
+    def _draw(self, part: int) -> list[Plan | None]:
+        n = max(1, len(self._prompts))
+        prompts = [self._prompts[i % n] if self._prompts else None for i in range(_N_DRAWN)]
+        drawn = sample(
+            self._prior, _N_DRAWN, seed=[self._seed, part, 0, 0, 15],
+            prompt=prompts if self._prompts else None, options=self._options,
+        )  # fmt: skip
+        return [make_plan(s.smiles, p, self._prior) for s, p in zip(drawn, prompts, strict=True)]
 
 
 def read_weights(weights: bytes) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from molgen.generator.prompts import Prompt, parse_prompt
 from molgen.generator.sampler import SamplingOptions, sample
 from molgen.generator.weights import load_network
 from molgen.objectives.descriptors import sa_score
-from molgen.search.edits import groups_of
+from molgen.search.edits import Parts, groups_of, ring_systems_of
 from molgen.search.moves import Made, Order, make
 from molgen.search.plausible import implausible
 from molgen.search.policy import read_weights
@@ -72,7 +72,8 @@ class GeneratorWorker:
         donors = (
             sample(self._network, n_donors, seed=donor_seed, options=options) if n_donors else []
         )
-        self._groups = groups_of([Chem.MolFromSmiles(d.smiles) for d in donors])
+        mols = [Chem.MolFromSmiles(d.smiles) for d in donors]
+        self._parts = Parts(groups_of(mols), ring_systems_of(mols))
 
     def propose(
         self, version: int, weights: bytes | None, orders: Sequence[Order], seed: Sequence[int],
@@ -90,7 +91,7 @@ class GeneratorWorker:
         if version != self._version and weights is not None:
             self._network.load_state_dict(read_weights(weights))
             self._version = version
-        made = make(orders, self._network, self._prompts, self._options, seed, self._groups)
+        made = make(orders, self._network, self._prompts, self._options, seed, self._parts)
         # Many are made more than once, and looked at once.
         mols = {s: Chem.MolFromSmiles(s) for s in dict.fromkeys(m.smiles for m in made)}
         is_plausible = {
@@ -132,7 +133,7 @@ def make_generator(
         options: for all that is sampled.
         plausible_only: whether what is implausible is dropped.
         max_sa_score: what is harder to make is dropped; None: nothing is.
-        n_donors: samples of the prior whose groups `graft` puts on other molecules.
+        n_donors: samples of the prior, of which `graft` and `swap_ring` take parts.
         donor_seed: of these samples.
     """
     return GeneratorWorker(

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molgen.search.edits import cross, graft, groups_of, mutate, side_of_a_cut
+from molgen.search.edits import (
+    cross,
+    graft,
+    groups_of,
+    mutate,
+    ring_systems_of,
+    side_of_a_cut,
+    swap_ring,
+)
 
 DRUGS = [
     "O=C1COCCN1c1ccc(N2CC(CNC(=O)c3ccc(Cl)s3)OC2=O)cc1",  # rivaroxaban, flat
@@ -106,6 +114,58 @@ def test_a_sulphonamide_that_no_edit_makes_is_grafted() -> None:
 
 def test_without_groups_nothing_is_grafted() -> None:
     assert graft(Chem.MolFromSmiles("Nc1ccccc1"), [], np.random.default_rng(0)) is None
+
+
+@given(drugs, drugs, seeds)
+def test_a_swap_of_rings_is_one_sound_molecule_with_as_many_atoms_as_the_new_ring_brings(
+    smiles: str, donor: str, seed: int
+) -> None:
+    parent = Chem.MolFromSmiles(smiles)
+    systems = ring_systems_of([Chem.MolFromSmiles(donor)])
+    child = swap_ring(parent, systems, np.random.default_rng(seed))
+    if child is None:  # no ring, or none with room for what hangs on it
+        return
+    assert is_one_sound_molecule(child)
+    grown = child.GetNumAtoms() - parent.GetNumAtoms()
+    old, new = ring_systems_of([parent]), systems
+    assert grown in {len(n.atoms) - len(o.atoms) for n in new for o in old}
+
+
+def ring_systems_in(*donors: str) -> list[str]:
+    return sorted(
+        Chem.MolFragmentToSmiles(s.mol, sorted(s.atoms))
+        for s in ring_systems_of([Chem.MolFromSmiles(d) for d in donors])
+    )
+
+
+def test_ring_systems_are_rings_that_share_atoms_with_what_is_doubly_bound_to_them() -> None:
+    assert ring_systems_in(DRUGS[0]) == ["C1=CC=CC=C1", "C1=CSC=C1", "O=C1COCCN1", "O=C1NCCO1"]
+    assert len(ring_systems_in("c1ccc2ncncc2c1")) == 1, "fused"
+    assert len(ring_systems_in("C1CCC2(CC1)OCCO2")) == 1, "spiro"
+    assert ring_systems_in("CC=C1CCCCC1", "C[n+]1ccccc1") == [], "a double bond leaves it; charged"
+
+
+def test_of_ring_systems_alike_the_root_of_their_number_is_kept() -> None:
+    assert ring_systems_in(*["Cc1ccccc1"] * 9, "C1CC1") == ["C1=CC=CC=C1"] * 3 + ["C1CC1"]
+
+
+def test_a_quinazoline_takes_the_place_of_a_benzene_with_its_two_substituents() -> None:
+    parent, seeds = Chem.MolFromSmiles("COc1ccc(NC)cc1"), range(300)
+    systems = ring_systems_of([Chem.MolFromSmiles("COc1ccc2ncnc(NC)c2c1")])
+    made = [swap_ring(parent, systems, np.random.default_rng(s)) for s in seeds]
+    assert {Chem.MolToSmiles(m) for m in made if m} >= {
+        Chem.CanonSmiles("COc1ccc2ncnc(NC)c2c1"), Chem.CanonSmiles("CNc1ccc2ncnc(OC)c2c1"),
+        Chem.CanonSmiles("CNc1ccc2c(OC)ncnc2c1"),
+    }  # fmt: skip
+
+
+def test_where_nothing_fits_no_ring_is_swapped() -> None:
+    rng, benzene = np.random.default_rng(0), ring_systems_of([Chem.MolFromSmiles("c1ccccc1")])
+    assert swap_ring(Chem.MolFromSmiles("Nc1ccccc1"), [], rng) is None
+    assert swap_ring(Chem.MolFromSmiles("CCO"), benzene, rng) is None
+    assert swap_ring(Chem.MolFromSmiles("c1ccccc1"), benzene, rng) is None, "nothing hangs on it"
+    crowded = Chem.MolFromSmiles("CC1(C)C(C)(C)C(C)(C)C1(C)C")
+    assert swap_ring(crowded, benzene, rng) is None, "eight places are needed"
 
 
 def test_the_same_seed_gives_the_same_edit() -> None:

@@ -331,7 +331,7 @@ def test_the_most_promising_proposals_have_children_by_cheap_moves() -> None:
     pool = judged(search, 1, READABLE[10:])
     (orders,) = search.breeding_orders(1, 1, pool)
     assert sum(len(o.parents) for o in orders) == 30
-    assert {o.arm for o in orders} <= {"edit", "edit_twice", "cross", "graft"}
+    assert {o.arm for o in orders} <= {"edit", "edit_twice", "cross", "graft", "swap_ring"}
     assert {p for o in orders for ps in o.parents for p in ps} <= set(READABLE[10:])
     assert search.breeding_orders(1, 1, pool) == [orders]
     assert search.breeding_orders(1, 2, pool) != [orders]

@@ -14,10 +14,10 @@ from molgen.generator.likelihood import log_prob_of_orders
 from molgen.generator.network import GraphTransformer, to_tensors
 from molgen.generator.prompts import parse_prompt
 from molgen.generator.sampler import SamplingOptions, sample
-from molgen.graphs.orders import draw_order, new_targets
+from molgen.graphs.orders import Plan, draw_order, new_targets
 from molgen.graphs.state import FREE, KEPT, KEPT_MARKED, new_states
 from molgen.runtime.checkpoint import load_checkpoint, save_checkpoint
-from molgen.search.policy import Lesson, Policy, make_plan, read_weights
+from molgen.search.policy import Lesson, Policy, PriorSamples, make_plan, read_weights
 from tests.generator.keeping import assert_kept
 from tests.property_models.drugs import DRUGS
 
@@ -68,6 +68,20 @@ def test_samples_of_the_prior_hold_it_back(network: GraphTransformer) -> None:
         assert np.isnan(learnt["nats_of_prior"]) == (share == 0)
         lost.append(np.mean([log_prob(network, s) - log_prob(policy.network, s) for s in others]))
     assert lost[1] < lost[0] - 1
+
+
+def test_no_sample_of_the_prior_is_learnt_twice_and_each_is_the_same_after_a_resume(
+    network: GraphTransformer,
+) -> None:
+    def kinds(plans: list[Plan | None]) -> list[bytes]:
+        return [p["type"].tobytes() + p["bond"].tobytes() for p in plans if p is not None]
+
+    row = PriorSamples(network, [], OPTIONS, seed=1)
+    first, across = kinds(row.plans(0, 512)), kinds(row.plans(500, 24))
+    assert across[:12] == first[-12:]
+    assert set(across[12:]).isdisjoint(first)
+    assert kinds(PriorSamples(network, [], OPTIONS, seed=1).plans(500, 24)) == across
+    assert kinds(PriorSamples(network, [], OPTIONS, seed=2).plans(500, 24)) != across
 
 
 def test_the_prior_stays_as_it_is(network: GraphTransformer) -> None:
