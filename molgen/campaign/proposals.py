@@ -99,7 +99,7 @@ def propose(
 ) -> Proposed:  # fmt: skip
     """Carry out the search's orders; where it ranks, breed from the best by its judgement alone."""
     maker = _Maker(executor, ledger, (config.seed, number), (version, weights), search.ranks)
-    made, described = maker.carry_out(search.orders(number), 0)
+    made, described = maker.carry_out([*search.orders(number), *search.neighbour_orders()], 0)
     if described is None:
         return Proposed([made[i] for i in maker.new(made)], None, maker.statistics())
     made = [*made, *search.spares]

@@ -77,6 +77,11 @@ class SearchConfig(Section):
         "these have children: so often, by edit, cross, graft and swap_ring",
     )  # fmt: skip
     generation_size: int = Field(60, ge=1, description="children in each generation")
+    n_explored: int = Field(
+        3, ge=0,
+        description="with the surrogate: parents a round of which most single edits compete, each "
+        "parent once, the best first; with the move edit",
+    )  # fmt: skip
     n_spares: int = Field(
         200, ge=0,
         description="promising proposals that no call was left for: they compete again in the next "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,9 @@ from molgen.search.surrogate import MIN_SCORED, Description, Surrogate, describe
 _FEWEST_PARENTS = 5  # before there are so many, everything is drawn afresh
 _N_IMAGINED = 50  # best proposals that serve as parents, though no one knows their reward:
 _IMAGINED_SHARE = 0.5  # of this share of a round's proposals, and of all that are bred from it
+_FRESH_SHARE = 0.2  # of what a round is at least when the search has begun anew
 _DRAWN_SHARE = 0.5  # of a round's proposals at least, for the network's moves
+_N_EDITS = 300  # random ones of a parent; a third of them are distinct, new and let through
 _N_DRAWN_SPARES = 50  # of each of these moves, beside the best of all
 # Moves without the network, so they are cheap.
 _BRED_BY = ("edit", "edit_twice", "cross", "graft", "swap_ring")
@@ -50,6 +53,8 @@ class Search:
             arms.append("library")
         self._bandit = Bandit(arms, adapts=s.adapt_moves)
         self._surrogate = Surrogate(config.seed, s.max_compounds) if s.surrogate else None
+        self._explored: set[str] = set()
+        self._turn: list[str] = []
         self._scored: list[LedgerRow] = []
         self.spares: list[Made] = []  # promising proposals of the latest round
         self._described_spares: Description | None = None
@@ -63,8 +68,11 @@ class Search:
     @property
     def round_size(self) -> int:
         """Molecules to be scored in the next round; without a surrogate, to be proposed."""
-        n_scored = 0 if self._surrogate is None else len(self._surrogate)
-        grown = math.ceil(self._config.search.round_share * n_scored)
+        n = 0 if self._surrogate is None else len(self._surrogate)
+        n_fresh = self._restarts.n_fresh
+        if n_fresh is not None:  # a new climb takes as many rounds as the first, or nearly
+            n = max(n_fresh, math.ceil(_FRESH_SHARE * n))
+        grown = math.ceil(self._config.search.round_share * n)
         return max(self._config.round_size, grown)
 
     def orders(self, number: int) -> list[list[Order]]:
@@ -95,6 +103,10 @@ class Search:
                 ]
             )
         return shards
+
+    def neighbour_orders(self) -> list[list[Order]]:
+        """Most single edits of the best parents whose turn it is, a shard for each."""
+        return [[Order("neighbours", ((smiles,),) * _N_EDITS)] for smiles in self._turn]
 
     def _parents(self, number: int) -> list[str]:
         """The population, best first: by reward, or by what the round aims at."""
@@ -210,6 +222,15 @@ class Search:
         self._bandit.learn(proposed, gained)
         if self._surrogate is not None and scored:
             self._surrogate.add(described, [row.reward for row in scored])
+            self._take_turns()
+
+    def _take_turns(self) -> None:
+        """Whose neighbours compete in the next round: the best parents that had no turn yet."""
+        c = self._config
+        n = 0 if c.generator.prompts or "edit" not in c.search.moves else c.search.n_explored
+        members = self._restarts.population.members() if n and self.ranks else []
+        self._turn = list(islice((s for s in members if s not in self._explored), n))
+        self._explored.update(self._turn)
 
     def _aimed_gains(self, number: int, n: int) -> list[float]:
         """`Population.add` of the latest n, but by what their round aimed at."""

@@ -19,7 +19,7 @@ from property_models.sparse_counts import SparseCounts, sparse, tanimoto_to
 
 _N_BEST = 10  # whose mean must rise, and from which a fresh population keeps away
 _GAIN = 0.02  # of that mean at its last rise, or of what it lacked to 1: less is none
-_ALIKE = 0.4  # similarity (Tanimoto, ECFP4 counts) from which a molecule resembles another
+_ALIKE = 0.6  # similarity (Tanimoto, ECFP4 counts) from which a molecule resembles another
 
 
 class Restarts:
@@ -37,12 +37,17 @@ class Restarts:
         self._everything = make_population()
         self._fresh: Population | None = None
         self._left: list[SparseCounts] = []  # the best of each time that the search began anew
-        self._record, self._n_since = 0.0, 0
+        self._record, self._n_since, self._n_fresh = 0.0, 0, 0
 
     @property
     def population(self) -> Population:
         """Of the time."""
         return self._everything if self._fresh is None else self._fresh
+
+    @property
+    def n_fresh(self) -> int | None:
+        """Scored since the search began anew; None where parents come from everything."""
+        return None if self._fresh is None else self._n_fresh
 
     def left_behind(self, described: Description) -> NDArray[np.bool_]:
         """Of each molecule, whether a fresh population keeps away from it; shape (n,)."""
@@ -70,6 +75,7 @@ class Restarts:
         return gains
 
     def _turn(self, n_scored: int, patience: int) -> None:
+        self._n_fresh += n_scored
         mean = self.population.mean_of_best(_N_BEST)
         if self._fresh is None and mean == 0.0:  # nothing yet that could be left
             return
@@ -80,10 +86,11 @@ class Restarts:
         self._n_since += n_scored
         if self._n_since < patience:
             return
+        best = self.population.members()[:_N_BEST]
+        if best:
+            self._left.append(sparse(describe(best).ecfp))
         if self._fresh is None:
-            best = describe(self._everything.members()[:_N_BEST])
-            self._left.append(sparse(best.ecfp))
-            self._fresh, self._record = self._make(), 0.0
+            self._fresh, self._record, self._n_fresh = self._make(), 0.0, 0
         else:
             self._fresh, self._record = None, self._everything.mean_of_best(_N_BEST)
         self._n_since = 0

@@ -337,6 +337,38 @@ def test_the_most_promising_proposals_have_children_by_cheap_moves() -> None:
     assert search.breeding_orders(1, 2, pool) != [orders]
 
 
+def test_the_neighbours_of_the_best_parents_compete_once_each() -> None:
+    search = knowing(READABLE[:10])
+    best = sorted(READABLE[:10], key=logp, reverse=True)
+    turns = []
+    for number in range(4):
+        shards = search.neighbour_orders()
+        assert {o.arm for shard in shards for o in shard} <= {"neighbours"}
+        assert all(len(set(o.parents)) == 1 for shard in shards for o in shard)
+        turns += [o.parents[0][0] for shard in shards for o in shard]
+        assert search.neighbour_orders() == shards, "to ask changes nothing"
+        search.learn([row(20 + number, READABLE[20 + number], 0.0)], {"sample": 10})
+    assert turns[:3] == [m for m in best if m in turns][:3]
+    assert len(set(turns)) == len(turns) > 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"search": {"moves": ["sample", "cross"]}},
+        {"search": {"n_explored": 0}},
+        {"search": {"surrogate": False}},
+        {"generator": {"prompts": ["[*:1]C"]}},
+    ],
+)
+def test_where_edits_or_the_surrogate_are_left_out_no_neighbours_compete(
+    changes: dict[str, object],
+) -> None:
+    search = Search(config(**changes))
+    search.learn([row(i, s, logp(s)) for i, s in enumerate(READABLE[:10])], {"sample": 10})
+    assert search.neighbour_orders() == []
+
+
 def test_as_long_as_everything_scores_zero_the_policy_is_sampled() -> None:
     search = Search(config())
     search.learn([row(i, s, 0.0) for i, s in enumerate(READABLE[:20])], {"sample": 10})

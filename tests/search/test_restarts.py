@@ -42,8 +42,11 @@ def test_a_new_beginning_without_gain_ends_in_everything_that_was_scored() -> No
     fresh = ["Nc1ccc(S(N)(=O)=O)cc1", "N#CC1CCOC1"]
     add(search, fresh, [0.3, 0.4])
     assert set(search.population.members()) == set(fresh)
+    assert not search.left_behind(describe(fresh)).any()
     add(search, ["CS(=O)(=O)N", "FC(F)F"] * 5, [0.1] * 10)
     assert {*ALKYL, *fresh} <= set(search.population.members())
+    add(search, ACIDS[:10], [0.1] * 10)
+    assert search.left_behind(describe(fresh)).all(), "nor does the next come back here"
 
 
 def test_as_long_as_there_is_gain_nothing_changes() -> None:
@@ -82,6 +85,15 @@ def test_after_a_new_beginning_no_call_goes_to_what_was_left_behind() -> None:
     for _ in range(3):
         search.learn([row(i, s, 0.5) for i, s in enumerate(ALKYL)], {"sample": 10})
     assert {o.arm for shard in search.orders(3) for o in shard} == {"sample"}
-    proposed = ["CCCCCCCCCc1ccccc1", "Nc1ccc(S(N)(=O)=O)cc1", "CCCCCCCCCCc1ccccc1", "N#CC1CCOC1"]
+    proposed = ["CCCCCCCCCc1ccccc1", "Nc1ccc(S(N)(=O)=O)cc1", "CC(C)CCCCc1ccccc1", "N#CC1CCOC1"]
     assert [m.smiles for m in judged(search, 3, proposed).made] == proposed[1::2]
     assert len(judged(search, 3, proposed[:1])) == 1  # better something known than nothing
+
+
+def test_rounds_are_small_again_after_a_new_beginning() -> None:
+    search = Search(config(search={"restart_after": 10, "round_share": 0.5}))
+    sizes = []
+    for _ in range(5):
+        search.learn([row(i, s, 0.5) for i, s in enumerate(ALKYL)], {"sample": 10})
+        sizes.append(search.round_size)
+    assert sizes == [10, 10, 10, 10, 20], "half of all but for the third and fourth: anew since"

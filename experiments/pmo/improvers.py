@@ -1,0 +1,92 @@
+"""Which moves better the best of a run, and from which parents?
+
+    .venv/bin/python -m experiments.pmo.improvers LOG --task perindopril_mpo --calls 600
+
+Takes a log's first so many calls, applies each move without the network to molecules of four
+classes of rank, and counts children that the search would let through and that score above the
+tenth best. Where a row has none, no single move leaves the place. The oracle's answers are for this
+table alone: only on tasks on which settings may be chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rdkit import Chem, rdBase
+
+from experiments.pmo.counting import Call, read_log
+from experiments.pmo.neighbours import MAX_ATOMS, MAX_SA, TUNED_ON
+from experiments.pmo.policy_losses import OPTIONS, PRIOR
+from experiments.pmo.tasks import oracle_of
+from experiments.recording import print_table
+from molgen.generator.sampler import sample
+from molgen.generator.weights import load_network
+from molgen.objectives.descriptors import sa_score
+from molgen.search.edits import cross, graft, groups_of, mutate, ring_systems_of, swap_ring
+from molgen.search.plausible import implausible
+
+RANKS = ((0, 10), (10, 100), (100, 300), (300, 10_000))
+N_DONORS = 1000
+Move = Callable[[Chem.Mol], "Chem.Mol | None"]
+
+
+def moves_of(best: list[Chem.Mol], seed: int) -> dict[str, Move]:
+    """By name; a cross is with one of the best."""
+    rng = np.random.default_rng(seed)
+    drawn = sample(load_network(PRIOR), N_DONORS, seed=seed, options=OPTIONS)
+    donors = [Chem.MolFromSmiles(s.smiles) for s in drawn]
+    groups, systems = groups_of(donors), ring_systems_of(donors)
+    return {
+        "edit": lambda mol: mutate(mol, rng),
+        "graft": lambda mol: graft(mol, groups, rng),
+        "swap_ring": lambda mol: swap_ring(mol, systems, rng),
+        "cross": lambda mol: cross(mol, best[rng.integers(len(best))], rng),
+    }
+
+
+def count(calls: list[Call], task: str, n_tries: int, seed: int) -> list[list[str]]:
+    """A row for each move: better of distinct children by class of rank, and the best of all."""
+    oracle, rng = oracle_of(task), np.random.default_rng(seed)
+    scores = np.nan_to_num([call.score for call in calls])
+    order = np.argsort(-scores, kind="stable")
+    ranked = [Chem.MolFromSmiles(calls[i].smiles) for i in order]
+    to_beat = scores[order[9]]
+    rows = []
+    for name, move in moves_of(ranked[:100], seed).items():
+        seen, cells, best = {call.smiles for call in calls}, [], 0.0
+        for low, high in RANKS:
+            n_made, n_better = 0, 0
+            for _ in range(n_tries if low < len(ranked) else 0):
+                child = move(ranked[rng.integers(low, min(high, len(ranked)))])
+                smiles = "" if child is None else Chem.MolToSmiles(child)
+                if child is None or smiles in seen or child.GetNumAtoms() > MAX_ATOMS:
+                    continue
+                seen.add(smiles)
+                if implausible(child) or sa_score(child) > MAX_SA:
+                    continue
+                score = oracle(child)
+                n_made, n_better, best = n_made + 1, n_better + (score > to_beat), max(best, score)
+            cells.append(f"{n_better} of {n_made}")
+        rows.append([name, *cells, f"{best:.3f}"])
+    return [["(the log)", *[""] * len(RANKS), f"{to_beat:.3f}, {scores[order[0]]:.3f}"], *rows]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("log", type=Path)
+    parser.add_argument("--task", choices=TUNED_ON, required=True)
+    parser.add_argument("--calls", type=int, default=600)
+    parser.add_argument("--tries", type=int, default=1000, help="of a move and class of rank")
+    parser.add_argument("--seed", type=int, default=0)
+    a = parser.parse_args()
+    names = [f"rank {low + 1} to {high}" for low, high in RANKS]
+    with rdBase.BlockLogs():
+        rows = count(read_log(a.log)[: a.calls], a.task, a.tries, a.seed)
+    print_table(["move", *names, "tenth best, best"], rows)
+
+
+if __name__ == "__main__":
+    main()
