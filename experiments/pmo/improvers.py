@@ -4,13 +4,16 @@
 
 Takes a log's first so many calls, applies each move without the network to molecules of four
 classes of rank, and counts children that the search would let through and that score above the
-tenth best. Where a row has none, no single move leaves the place. The oracle's answers are for this
-table alone: only on tasks on which settings may be chosen.
+tenth best. Where a row has none, no single move leaves the place. Last, of as many edits of the ten
+best as are scored in a round, chosen by the surrogate: how many are better, and how many of the
+log's own next round were. The oracle's answers are for this table alone: only on tasks on which
+settings may be chosen.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +21,7 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from experiments.pmo.counting import Call, read_log
-from experiments.pmo.neighbours import MAX_ATOMS, MAX_SA, TUNED_ON
+from experiments.pmo.neighbours import MAX_ATOMS, MAX_COMPOUNDS, MAX_SA, TUNED_ON, children
 from experiments.pmo.policy_losses import OPTIONS, PRIOR
 from experiments.pmo.tasks import oracle_of
 from experiments.recording import print_table
@@ -26,10 +29,14 @@ from molgen.generator.sampler import sample
 from molgen.generator.weights import load_network
 from molgen.objectives.descriptors import sa_score
 from molgen.search.edits import cross, graft, groups_of, mutate, ring_systems_of, swap_ring
+from molgen.search.moves import Made
 from molgen.search.plausible import implausible
+from molgen.search.pool import Pool
+from molgen.search.surrogate import Surrogate, describe
 
 RANKS = ((0, 10), (10, 100), (100, 300), (300, 10_000))
 N_DONORS = 1000
+ROUND_SHARE = 0.02  # as in campaign.yaml
 Move = Callable[[Chem.Mol], "Chem.Mol | None"]
 
 
@@ -74,6 +81,26 @@ def count(calls: list[Call], task: str, n_tries: int, seed: int) -> list[list[st
     return [["(the log)", *[""] * len(RANKS), f"{to_beat:.3f}, {scores[order[0]]:.3f}"], *rows]
 
 
+def next_round(calls: list[Call], n: int, task: str, seed: int) -> str:
+    """Better than the tenth best: of a round chosen among edits of the ten, and of the log's."""
+    oracle, rng = oracle_of(task), np.random.default_rng(seed)
+    smiles = [call.smiles for call in calls[:n]]
+    scores = np.nan_to_num([call.score for call in calls])
+    surrogate = Surrogate(seed, MAX_COMPOUNDS)
+    surrogate.add(describe(smiles), scores[:n].tolist())
+    order = np.argsort(-scores[:n], kind="stable")
+    to_beat, size = scores[order[9]], math.ceil(ROUND_SHARE * n)
+    edits = children([smiles[i] for i in order[:10]], set(smiles), rng)
+    described = describe(edits)
+    pool = Pool([Made(s, "edit", (), -1) for s in edits], described, *surrogate.judge(described))
+    chosen = pool.choose(
+        size, optimism=0.5, random_share=0.1, drawn_share=0.0, max_similarity=0.85, rng=rng
+    )
+    true = np.array([oracle(Chem.MolFromSmiles(edits[i])) for i in chosen])
+    here = f"of {size} chosen among {len(edits)} edits of the ten best {(true > to_beat).sum()}"
+    return f"{here}, of the log's next {size} {(scores[n : n + size] > to_beat).sum()}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("log", type=Path)
@@ -84,8 +111,12 @@ def main() -> None:
     a = parser.parse_args()
     names = [f"rank {low + 1} to {high}" for low, high in RANKS]
     with rdBase.BlockLogs():
-        rows = count(read_log(a.log)[: a.calls], a.task, a.tries, a.seed)
-    print_table(["move", *names, "tenth best, best"], rows)
+        calls = read_log(a.log)
+        print_table(
+            ["move", *names, "tenth best, best"],
+            count(calls[: a.calls], a.task, a.tries, a.seed),
+        )
+        print("Better than the tenth best: " + next_round(calls, a.calls, a.task, a.seed))
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ def tiny(prior: Path, *components: dict[str, Any], **changes: Any) -> RunConfig:
             "max_sa_score": None,
             "n_generations": 2,
             "generation_size": 12,
+            "n_explored": 1,
         },
         "budget": {"n_rounds": 4},
         "executor": {"kind": "local", "n_workers": 1},
