@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -171,19 +172,17 @@ def test_the_budget_of_oracle_calls_is_exact(prior_file: Path, tmp_path: Path, l
 def test_it_stops_when_the_target_is_reached_and_when_nothing_is_gained(
     prior_file: Path, tmp_path: Path, lag: int
 ) -> None:
-    whole = run(tiny(prior_file, budget={"n_rounds": 8}, lag=lag), tmp_path / "whole")
+    config = partial(tiny, prior_file, lag=lag, search__n_explored=0)
+    whole = run(config(budget={"n_rounds": 8}), tmp_path / "whole")
     best = rounds_of(tmp_path / "whole")["reward_top10"].to_list()
     target = best[2]
     first = next(i for i, value in enumerate(best) if value >= target)
-    stopped = run(
-        tiny(prior_file, budget={"n_rounds": 8, "target_reward": target}, lag=lag),
-        tmp_path / "target",
-    )
+    stopped = run(config(budget={"n_rounds": 8, "target_reward": target}), tmp_path / "target")
     # Rounds under way when the target was reached are finished.
     assert stopped["round"].max() == first + lag
     assert_same_ledger(stopped, whole[whole["round"] <= first + lag])
     flat = [{"type": "descriptor", "name": "n_rings", "desirability": UP | {"one_at": 99999}}]
-    idle = tiny(prior_file, *flat, budget={"patience": 3}, lag=lag, learning__enabled=False)
+    idle = config(*flat, budget={"patience": 3}, learning__enabled=False)
     ended, _ = execute(idle, new_run_folder(idle, tmp_path / "idle"), nothing)
     assert ended == "3 rounds without gain"
     gains = rounds_of(tmp_path / "idle")["reward_top10"].diff().iloc[: -lag or None]
