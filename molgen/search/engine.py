@@ -105,7 +105,7 @@ class Search:
         return shards
 
     def neighbour_orders(self) -> list[list[Order]]:
-        """Most single edits of the best parents whose turn it is, a shard for each."""
+        """Many single edits of the best parents whose turn it is, a shard for each."""
         return [[Order("neighbours", ((smiles,),) * _N_EDITS)] for smiles in self._turn]
 
     def _parents(self, number: int) -> list[str]:

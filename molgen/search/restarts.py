@@ -36,7 +36,7 @@ class Restarts:
         self._make, self._patience = make_population, patience
         self._everything = make_population()
         self._fresh: Population | None = None
-        self._left: list[SparseCounts] = []  # the best of each time that the search began anew
+        self._left: list[SparseCounts] = []  # the best at each change, either way
         self._record, self._n_since, self._n_fresh = 0.0, 0, 0
 
     @property
