@@ -12,9 +12,11 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from rdkit import Chem
 
 T = TypeVar("T")
@@ -24,24 +26,48 @@ _N_TRIES = 20
 # Element and how often it is drawn; valences as in neutral organic molecules.
 _ELEMENTS = {6: 0.4, 7: 0.2, 8: 0.2, 16: 0.06, 9: 0.08, 17: 0.05, 35: 0.01}
 _VALENCE = {6: 4, 7: 3, 8: 2, 16: 2, 9: 1, 17: 1, 35: 1}
+_DOUBLE_SHARE = 0.15  # of the atoms that are appended, where there is room
 _RING_PATHS = (4, 5)  # bonds between the ends of a path that closes to a ring of 5 or 6
 
 _GROUP_ATOMS = (2, 10)  # of a group that is put on; single atoms are appended
 
-Edit = Callable[[Chem.RWMol, np.random.Generator], "Chem.RWMol | None"]
+Change = Callable[[Chem.RWMol], None]  # of a Kekulé molecule, in place
 Part = tuple[Chem.Mol, set[int], int]  # a Kekulé molecule, some of its atoms, the one that binds
+
+
+@lru_cache(maxsize=4096)
+def read(smiles: str) -> Chem.Mol:
+    """The molecule of a SMILES; not to be changed, for who asks again has the same."""
+    return Chem.MolFromSmiles(smiles)
 
 
 def mutate(mol: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
     """One random change of an atom, a bond, a ring or a group; None where none was found."""
     kekule = _kekule(mol)
     for _ in range(_N_TRIES):
-        edit = _EDITS[int(rng.choice(len(_EDITS), p=_SHARES))]
-        changed = edit(Chem.RWMol(kekule), rng)
-        made = None if changed is None else _sanitised(changed)
+        kind = int(rng.choice(len(_KINDS), p=_SHARES))
+        changes, p = _changes(kekule, kind)
+        made = _changed(kekule, changes[int(rng.choice(len(changes), p=p))]) if changes else None
         if made is not None:
             return made
     return None
+
+
+def neighbours(mol: Chem.Mol, n: int, rng: np.random.Generator) -> list[Chem.Mol]:
+    """What n different changes make, or all there are, less what is no molecule.
+
+    Changes are drawn without replacement, each as likely as by `mutate`. Two of them may make the
+    same where atoms are equivalent.
+    """
+    kekule = _kekule(mol)
+    kinds = [_changes(kekule, kind) for kind in range(len(_KINDS))]
+    changes = [change for changes, _ in kinds for change in changes]
+    p = np.concatenate([share * p for share, (_, p) in zip(_SHARES, kinds, strict=True)])
+    if not changes:
+        return []
+    drawn = rng.choice(len(p), min(n, len(p)), replace=False, p=p / p.sum())
+    made = [_changed(kekule, changes[int(i)]) for i in drawn]
+    return [child for child in made if child is not None]
 
 
 def cross(first: Chem.Mol, second: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
@@ -195,140 +221,174 @@ def _ring_system(kekule: Chem.Mol, rings: set[int]) -> RingSystem | None:
     return RingSystem(kekule, atoms, tuple(bonds), tuple(places))
 
 
+@lru_cache(maxsize=256)  # by the object itself: many children have the same parent
 def _kekule(mol: Chem.Mol) -> Chem.Mol:
+    """The Kekulé form without stereo, hydrogens implicit, to be copied and not changed."""
     flat = Chem.RWMol(mol)
     Chem.RemoveStereochemistry(flat)
     Chem.Kekulize(flat, clearAromaticFlags=True)
-    return flat
+    for atom in _atoms(flat):
+        atom.SetNoImplicit(False)
+        atom.SetNumRadicalElectrons(0)
+        if not atom.GetFormalCharge():
+            atom.SetNumExplicitHs(0)
+    flat.UpdatePropertyCache()
+    return flat.GetMol()
 
 
 def _sanitised(mol: Chem.RWMol) -> Chem.Mol | None:
     """The molecule after a round trip through SMILES; None where it is none, or falls apart."""
-    for atom in _atoms(mol):
-        atom.SetNoImplicit(False)
-        if not atom.GetFormalCharge():
-            atom.SetNumExplicitHs(0)
     if Chem.SanitizeMol(mol, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
         return None
-    if any(a.GetNumRadicalElectrons() for a in _atoms(mol)):
-        return None
     text = Chem.MolToSmiles(mol)
-    return None if "." in text else Chem.MolFromSmiles(text)
+    return None if "." in text else read(text)
 
 
-# -- the operators ----------------------------------------------------------------------------
+@lru_cache(maxsize=1024)
+def _changes(kekule: Chem.Mol, kind: int) -> tuple[list[Change], NDArray[np.float64]]:
+    """All changes of a kind, and how likely each is; shape (n,)."""
+    found = _KINDS[kind](kekule)
+    weights = np.array([weight for weight, _ in found])
+    return [change for _, change in found], weights / weights.sum()
 
 
-def _change_element(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    atom = _pick(_atoms(mol), rng)
-    element = _element(rng)
-    if atom.GetFormalCharge() or element == atom.GetAtomicNum() or _used(atom) > _VALENCE[element]:
-        return None
-    atom.SetAtomicNum(element)
-    return mol
+def _changed(kekule: Chem.Mol, change: Change) -> Chem.Mol | None:
+    mol = Chem.RWMol(kekule)
+    change(mol)
+    return _sanitised(mol)
 
 
-def _append_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    host = _pick(_atoms(mol), rng)
-    if host.GetTotalNumHs() == 0:
-        return None
-    order = _DOUBLE if host.GetTotalNumHs() > 1 and rng.random() < 0.15 else _SINGLE
-    element = _element(rng)
-    if order == _DOUBLE and _VALENCE[element] < 2:
-        return None
-    mol.AddBond(host.GetIdx(), mol.AddAtom(Chem.Atom(element)), order)
-    return mol
+# -- kinds of changes: of a Kekulé molecule all that can be done, each with its weight ----------
 
 
-def _insert_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    single = [b for b in _bonds(mol) if b.GetBondType() == _SINGLE]
-    element = _element(rng)
-    if not single or _VALENCE[element] < 2:
-        return None
-    bond = _pick(single, rng)
-    a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+def _element_changes(mol: Chem.Mol) -> list[tuple[float, Change]]:
+    neutral = [
+        (atom.GetIdx(), atom.GetAtomicNum(), _used(atom))
+        for atom in _atoms(mol) if not atom.GetFormalCharge()
+    ]  # fmt: skip
+    return [
+        (weight, partial(_set_element, atom, element))
+        for atom, own, used in neutral
+        for element, weight in _ELEMENTS.items()
+        if element != own and used <= _VALENCE[element]
+    ]
+
+
+def _set_element(atom: int, element: int, mol: Chem.RWMol) -> None:
+    mol.GetAtomWithIdx(atom).SetAtomicNum(element)
+
+
+def _appended_atoms(mol: Chem.Mol) -> list[tuple[float, Change]]:
+    found: list[tuple[float, Change]] = []
+    for host in _atoms(mol):
+        n_free = host.GetTotalNumHs()
+        for element, weight in _ELEMENTS.items() if n_free else ():
+            double = _DOUBLE_SHARE if n_free > 1 and _VALENCE[element] > 1 else 0.0
+            for order, share in ((_SINGLE, 1.0 - double), (_DOUBLE, double)):
+                if share:
+                    found.append((weight * share, partial(_append, host.GetIdx(), element, order)))
+    return found
+
+
+def _append(host: int, element: int, order: Chem.BondType, mol: Chem.RWMol) -> None:
+    mol.AddBond(host, mol.AddAtom(Chem.Atom(element)), order)
+
+
+def _inserted_atoms(mol: Chem.Mol) -> list[tuple[float, Change]]:
+    return [
+        (weight, partial(_insert, bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), element))
+        for bond in _bonds(mol) if bond.GetBondType() == _SINGLE
+        for element, weight in _ELEMENTS.items() if _VALENCE[element] > 1
+    ]  # fmt: skip
+
+
+def _insert(a: int, b: int, element: int, mol: Chem.RWMol) -> None:
     mol.RemoveBond(a, b)
     new = mol.AddAtom(Chem.Atom(element))
     mol.AddBond(a, new, _SINGLE)
     mol.AddBond(new, b, _SINGLE)
-    return mol
 
 
-def _delete_atom(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    atom = _pick(_atoms(mol), rng)
-    around = [n.GetIdx() for n in atom.GetNeighbors()]
-    if len(around) > 2 or mol.GetNumAtoms() < 3:
-        return None
+def _deleted_atoms(mol: Chem.Mol) -> list[tuple[float, Change]]:
+    found: list[tuple[float, Change]] = []
+    for atom in _atoms(mol) if mol.GetNumAtoms() > 2 else ():
+        around = [n.GetIdx() for n in atom.GetNeighbors()]
+        is_bridge = len(around) == 2 and mol.GetBondBetweenAtoms(*around) is None
+        if len(around) < 2 or is_bridge:
+            found.append((1.0, partial(_delete, atom.GetIdx(), around)))
+    return found
+
+
+def _delete(atom: int, around: Sequence[int], mol: Chem.RWMol) -> None:
     if len(around) == 2:
-        if mol.GetBondBetweenAtoms(*around) is not None:
-            return None
         mol.AddBond(around[0], around[1], _SINGLE)
-    mol.RemoveAtom(atom.GetIdx())
-    return mol
+    mol.RemoveAtom(atom)
 
 
-def _change_bond(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    bond = _pick(_bonds(mol), rng) if mol.GetNumBonds() else None
-    if bond is None:
-        return None
-    if bond.GetBondType() != _SINGLE:
-        bond.SetBondType(_SINGLE)
-        return mol
-    if not (bond.GetBeginAtom().GetTotalNumHs() and bond.GetEndAtom().GetTotalNumHs()):
-        return None
-    bond.SetBondType(_DOUBLE)
-    return mol
+def _bond_changes(mol: Chem.Mol) -> list[tuple[float, Change]]:
+    found: list[tuple[float, Change]] = []
+    for bond in _bonds(mol):
+        is_single = bond.GetBondType() == _SINGLE
+        ends = (bond.GetBeginAtom(), bond.GetEndAtom())
+        if not is_single or all(atom.GetTotalNumHs() for atom in ends):
+            order = _DOUBLE if is_single else _SINGLE
+            found.append((1.0, partial(_set_order, bond.GetIdx(), order)))
+    return found
 
 
-def _close_ring(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
+def _set_order(bond: int, order: Chem.BondType, mol: Chem.RWMol) -> None:
+    mol.GetBondWithIdx(bond).SetBondType(order)
+
+
+def _closed_rings(mol: Chem.Mol) -> list[tuple[float, Change]]:
     distance = Chem.GetDistanceMatrix(mol)
-    open_atoms = [a.GetIdx() for a in _atoms(mol) if a.GetTotalNumHs() and not a.IsInRing()]
+    free = [atom for atom in _atoms(mol) if atom.GetTotalNumHs()]
     pairs = [
-        (a, b.GetIdx())
-        for a in open_atoms
-        for b in _atoms(mol)
-        if b.GetTotalNumHs() and distance[a, b.GetIdx()] in _RING_PATHS
-    ]
-    if not pairs:
-        return None
-    a, b = _pick(pairs, rng)
-    mol.AddBond(a, b, _SINGLE)
-    return mol
-
-
-def _open_ring(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    bonds = [b for b in _bonds(mol) if b.IsInRing() and b.GetBondType() == _SINGLE]
-    if not bonds:
-        return None
-    bond = _pick(bonds, rng)
-    mol.RemoveBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())
-    return mol
-
-
-def _move_group(mol: Chem.RWMol, rng: np.random.Generator) -> Chem.RWMol | None:
-    """The smaller side of a bond goes to another atom of the larger one."""
-    cuts = _cuts(mol)
-    if not cuts:
-        return None
-    inner, outer = _pick(cuts, rng)
-    group = _side(mol, inner, outer)
-    if 2 * len(group) > mol.GetNumAtoms():
-        inner, outer = outer, inner
-        group = set(range(mol.GetNumAtoms())) - group
-    hosts = [
-        a.GetIdx() for a in _atoms(mol)
-        if a.GetIdx() not in group and a.GetIdx() != outer and a.GetTotalNumHs()
+        (a.GetIdx(), b.GetIdx())
+        for a in free if not a.IsInRing()
+        for b in free if distance[a.GetIdx(), b.GetIdx()] in _RING_PATHS
     ]  # fmt: skip
-    if not hosts:
-        return None
+    return [(1.0, partial(_bind, a, b)) for a, b in pairs]
+
+
+def _bind(a: int, b: int, mol: Chem.RWMol) -> None:
+    mol.AddBond(a, b, _SINGLE)
+
+
+def _opened_rings(mol: Chem.Mol) -> list[tuple[float, Change]]:
+    return [
+        (1.0, partial(_unbind, bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()))
+        for bond in _bonds(mol)
+        if bond.IsInRing() and bond.GetBondType() == _SINGLE
+    ]
+
+
+def _unbind(a: int, b: int, mol: Chem.RWMol) -> None:
+    mol.RemoveBond(a, b)
+
+
+def _moved_groups(mol: Chem.Mol) -> list[tuple[float, Change]]:
+    """The smaller side of a bond goes to another atom of the larger one."""
+    free = [atom.GetIdx() for atom in _atoms(mol) if atom.GetTotalNumHs()]
+    found: list[tuple[float, Change]] = []
+    for inner, outer in _cuts(mol):
+        group = _side(mol, inner, outer)
+        if 2 * len(group) > mol.GetNumAtoms():
+            inner, outer = outer, inner
+            group = set(range(mol.GetNumAtoms())) - group
+        hosts = [a for a in free if a not in group and a != outer]
+        found += [(1.0 / len(hosts), partial(_move, inner, outer, host)) for host in hosts]
+    return found
+
+
+def _move(inner: int, outer: int, host: int, mol: Chem.RWMol) -> None:
     mol.RemoveBond(inner, outer)
-    mol.AddBond(inner, _pick(hosts, rng), _SINGLE)
-    return mol
+    mol.AddBond(inner, host, _SINGLE)
 
 
-_EDITS: tuple[Edit, ...] = (
-    _change_element, _append_atom, _insert_atom, _delete_atom, _change_bond, _close_ring,
-    _open_ring, _move_group,
+_KINDS = (
+    _element_changes, _appended_atoms, _inserted_atoms, _deleted_atoms, _bond_changes,
+    _closed_rings, _opened_rings, _moved_groups,
 )  # fmt: skip
 _SHARES = np.array([0.2, 0.2, 0.13, 0.17, 0.08, 0.06, 0.04, 0.12])
 
@@ -358,13 +418,9 @@ def _bonds(mol: Chem.Mol) -> list[Chem.Bond]:
     return [mol.GetBondWithIdx(i) for i in range(mol.GetNumBonds())]
 
 
-def _element(rng: np.random.Generator) -> int:
-    return int(rng.choice(list(_ELEMENTS), p=list(_ELEMENTS.values())))
-
-
 def _used(atom: Chem.Atom) -> int:
-    """Valence taken by bonds to heavy atoms."""
-    return int(sum(b.GetBondTypeAsDouble() for b in atom.GetBonds()))
+    """Valence taken by bonds to heavy atoms, in the Kekulé form."""
+    return int(atom.GetTotalValence() - atom.GetTotalNumHs())
 
 
 def _cuts(mol: Chem.Mol) -> list[tuple[int, int]]:
@@ -378,12 +434,22 @@ def _cuts(mol: Chem.Mol) -> list[tuple[int, int]]:
 
 def _side(mol: Chem.Mol, inner: int, outer: int) -> set[int]:
     """Atoms on the inner atom's side of the bond between the two."""
-    found, border = {inner}, [inner]
+    around, found, border = _around(mol), {inner}, [inner]
     while border:
-        for n in mol.GetAtomWithIdx(border.pop()).GetNeighbors():
-            if n.GetIdx() not in found and n.GetIdx() != outer:
-                found.add(n.GetIdx())
-                border.append(n.GetIdx())
+        new = [n for n in around[border.pop()] if n not in found and n != outer]
+        found.update(new)
+        border += new
+    return found
+
+
+@lru_cache(maxsize=256)  # by the object itself, as `_kekule`
+def _around(mol: Chem.Mol) -> list[list[int]]:
+    """Of each atom its neighbours."""
+    found: list[list[int]] = [[] for _ in range(mol.GetNumAtoms())]
+    for bond in _bonds(mol):
+        a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        found[a].append(b)
+        found[b].append(a)
     return found
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from rdkit import Chem, rdBase
@@ -15,7 +15,16 @@ from molgen.generator.exit_vectors import cut_away, read_molecule, to_prompt
 from molgen.generator.network import GraphTransformer
 from molgen.generator.prompts import Prompt, parse_prompt
 from molgen.generator.sampler import SamplingOptions, check_room, sample
-from molgen.search.edits import Parts, cross, graft, mutate, side_of_a_cut, swap_ring
+from molgen.search.edits import (
+    Parts,
+    cross,
+    graft,
+    mutate,
+    neighbours,
+    read,
+    side_of_a_cut,
+    swap_ring,
+)
 
 # For each move of the config, its arms: what the bandit tells apart.
 ARMS = {
@@ -38,7 +47,8 @@ class Order:
     """Proposals to make by one arm, one for each entry of `parents`.
 
     Attributes:
-        arm: one of `ARMS`, or `library`.
+        arm: one of `ARMS`, `library`, or `neighbours`: as many different edits of a parent as it
+            comes times.
         parents: SMILES of the parents of each; empty tuples for `sample`, for `library` the
             molecule itself.
         prompt: of `sample`: index of the config's prompt, -1 for de novo.
@@ -88,6 +98,9 @@ def make(
             made += [
                 Made(Chem.MolToSmiles(m), "library", (), -1) for m in mols if _fits(m, options)
             ]
+        elif order.arm == "neighbours":
+            with rdBase.BlockLogs():
+                made += _neighbours(order, options, rng)
         elif order.arm in _REGROWN or order.arm == "link":
             drafts += _cut_parents(order, network, options, rng)
         else:
@@ -158,7 +171,6 @@ def _edited(
     order: Order, options: SamplingOptions, parts: Parts, rng: np.random.Generator
 ) -> list[Made]:
     made = []
-    read = cache(Chem.MolFromSmiles)  # many children have the same parents
     for p in order.parents:
         mols = [read(s) for s in p]
         if order.arm == "cross":
@@ -176,6 +188,17 @@ def _edited(
             child = mutate(child, rng)
         if child is not None and _fits(child, options):
             made.append(Made(Chem.MolToSmiles(child), order.arm, p, -1))
+    return made
+
+
+def _neighbours(order: Order, options: SamplingOptions, rng: np.random.Generator) -> list[Made]:
+    made = []
+    for p, n in Counter(order.parents).items():
+        children = neighbours(read(p[0]), n, rng)
+        made += [
+            Made(Chem.MolToSmiles(child), order.arm, p, -1)
+            for child in children if _fits(child, options)
+        ]  # fmt: skip
     return made
 
 

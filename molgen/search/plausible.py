@@ -73,12 +73,30 @@ _SMALL_RING = 4
 
 
 @cache
-def _patterns() -> tuple[tuple[str, Chem.Mol], ...]:
+def _patterns() -> tuple[tuple[str, Chem.Mol, Chem.Mol], ...]:
+    """Of each rule: its name, a cheaper pattern that must match for it to match, the pattern."""
     found = []
     for name, smarts in _RULES.items():
         for one in _alternatives(smarts):
-            found.append((name, Chem.MolFromSmarts(one)))
+            cheaper, whole = Chem.MolFromSmarts(_without_exceptions(one)), Chem.MolFromSmarts(one)
+            found.append((name, cheaper, whole))
     return tuple(found)
+
+
+@cache
+def _double_in_ring() -> Chem.Mol:
+    return Chem.MolFromSmarts("[#6]=@[#6]")
+
+
+def _without_exceptions(smarts: str) -> str:
+    """The pattern less its `!$(...)`, which RDKit would look for before all else."""
+    while (start := smarts.find("!$(")) >= 0:
+        depth, end = 1, start + 3
+        while depth:
+            depth += (smarts[end] == "(") - (smarts[end] == ")")
+            end += 1
+        smarts = smarts[:start].rstrip(";&") + smarts[end:]
+    return smarts
 
 
 def _alternatives(smarts: str) -> list[str]:
@@ -99,8 +117,8 @@ def implausible(mol: Chem.Mol) -> str:
         mol: sanitised. Charges are read as they stand: a salt's acid or amine is fine, other
             charges outside nitro groups, N-oxides and quaternary nitrogens are not.
     """
-    for name, pattern in _patterns():
-        if mol.HasSubstructMatch(pattern):
+    for name, cheaper, whole in _patterns():
+        if mol.HasSubstructMatch(cheaper) and mol.HasSubstructMatch(whole):
             return name
     rings = mol.GetRingInfo()
     small = [set(ring) for ring in rings.BondRings() if len(ring) <= _SMALL_RING]
@@ -108,7 +126,9 @@ def implausible(mol: Chem.Mol) -> str:
         return "fused small rings"
     if any(_MAX_RING < len(ring) < _MIN_MACROCYCLE for ring in rings.AtomRings()):
         return f"ring of {_MAX_RING + 1} to {_MIN_MACROCYCLE - 1} atoms"
-    if any(_is_polyene(mol, ring) for ring in rings.AtomRings()):
+    if mol.HasSubstructMatch(_double_in_ring()) and any(
+        _is_polyene(mol, ring) for ring in rings.AtomRings()
+    ):
         return "two double bonds in a ring of carbon"
     return _bredt(mol)
 

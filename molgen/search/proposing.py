@@ -15,7 +15,7 @@ from molgen.generator.prompts import Prompt, parse_prompt
 from molgen.generator.sampler import SamplingOptions, sample
 from molgen.generator.weights import load_network
 from molgen.objectives.descriptors import sa_score
-from molgen.search.edits import Parts, groups_of, ring_systems_of
+from molgen.search.edits import Parts, groups_of, read, ring_systems_of
 from molgen.search.moves import Made, Order, make
 from molgen.search.plausible import implausible
 from molgen.search.policy import read_weights
@@ -93,7 +93,7 @@ class GeneratorWorker:
             self._version = version
         made = make(orders, self._network, self._prompts, self._options, seed, self._parts)
         # Many are made more than once, and looked at once.
-        mols = {s: Chem.MolFromSmiles(s) for s in dict.fromkeys(m.smiles for m in made)}
+        mols = {s: read(s) for s in dict.fromkeys(m.smiles for m in made)}
         is_plausible = {
             (s, prompt): self._is_plausible(prompt, mols[s])
             for s, prompt in dict.fromkeys((m.smiles, m.prompt) for m in made)
