@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 MAX_BARREN_ROUNDS = 20  # in a row without a molecule to score, before the run ends
 MAX_FAILED_SHARDS = 3  # in a row, before a scorer that fails stops the run
+_CHECKPOINT_S = 20.0  # at least between two; what came after the last is learnt from the ledger
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +63,7 @@ class Campaign:
     known: Mapping[str, KnownScore] = field(default_factory=dict)  # from earlier runs, by SMILES
     failed_shards: list[list[int]] = field(default_factory=list)
     under_way: list[_Sent] = field(default_factory=list)  # whose answers were not there yet
+    saved_at: float = -math.inf  # monotonic clock, of the last checkpoint
 
 
 @dataclass
@@ -117,6 +119,7 @@ def _run_rounds(c: Campaign, on_round: Callable[[int, dict[str, float]], None]) 
             barren = 0 if statistics["n_scored"] or statistics["n_unscored"] else barren + 1
             on_round(done.number, statistics)
         elif ended:
+            _save(c)
             return ended
 
 
@@ -278,12 +281,18 @@ def _close_round(c: Campaign, done: _Round) -> dict[str, float]:
     statistics["seconds_round"] = time.perf_counter() - done.began
     c.ledger.note_round(done.number, statistics)
     c.next_round = done.number + 1
+    if time.monotonic() - c.saved_at >= _CHECKPOINT_S:
+        _save(c)
+    return statistics
+
+
+def _save(c: Campaign) -> None:
     save_checkpoint(
         c.checkpoints,
         tensors=c.policy.state() if c.policy.version else {},
         state={"next_round": c.next_round, "version": c.policy.version},
     )
-    return statistics
+    c.saved_at = time.monotonic()
 
 
 def _commit(c: Campaign, shard: _Sent) -> None:

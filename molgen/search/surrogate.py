@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 _PROPERTIES = rdMolDescriptors.Properties(
     [
         "amw", "tpsa", "labuteASA", "CrippenClogP", "hallKierAlpha", "kappa1", "chi0v", "chi1v",
-        "FractionCSP3", "NumRotatableBonds", "NumHBD", "NumHBA", "NumHeavyAtoms", "NumAmideBonds",
+        "FractionCSP3", "NumHBD", "lipinskiHBA", "NumHeavyAtoms", "NumAmideBonds",
         "NumRings", "NumAromaticRings", "NumAliphaticRings", "NumSaturatedRings", "NumHeterocycles",
         "NumAromaticHeterocycles", "NumSaturatedHeterocycles", "NumSpiroAtoms",
         "NumBridgeheadAtoms",

@@ -13,6 +13,8 @@ from molgen.search.edits import (
     graft,
     groups_of,
     mutate,
+    neighbours,
+    read,
     ring_systems_of,
     side_of_a_cut,
     swap_ring,
@@ -50,6 +52,33 @@ def test_a_mutant_is_one_sound_molecule_a_few_atoms_from_its_parent(smiles: str,
     assert child is not None
     assert is_one_sound_molecule(child)
     assert abs(child.GetNumAtoms() - parent.GetNumAtoms()) <= 1
+
+
+@given(drugs, seeds)
+def test_a_mutant_is_one_of_all_neighbours(smiles: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    child = mutate(Chem.MolFromSmiles(smiles), rng)
+    everything = neighbours(read(smiles), 10_000, rng)
+    assert child is not None
+    assert Chem.MolToSmiles(child) in {Chem.MolToSmiles(m) for m in everything}
+    assert all(is_one_sound_molecule(m) for m in everything[:5])
+
+
+def test_the_neighbours_of_methanol_are_what_one_change_makes_of_it() -> None:
+    other_element = ["OO", "NO", "OS", "OF", "OCl", "OBr", "CC", "CN", "CS", "CF", "CCl", "CBr"]
+    on_carbon = ["CCO", "NCO", "OCO", "OCS", "OCF", "OCCl", "OCBr", "C=CO", "N=CO", "O=CO", "OC=S"]
+    on_oxygen = ["COC", "CON", "COO", "COS", "COF", "COCl", "COBr"]
+    between = ["CCO", "CNO", "COO", "CSO"]
+    expected = [*other_element, *on_carbon, *on_oxygen, *between, "C=O"]
+    made = neighbours(Chem.MolFromSmiles("CO"), 1000, np.random.default_rng(0))
+    assert sorted(map(Chem.MolToSmiles, made)) == sorted(map(Chem.CanonSmiles, expected))
+
+
+@given(drugs, seeds, st.integers(0, 40))
+def test_few_of_the_neighbours_that_are_drawn_are_the_same(smiles: str, seed: int, n: int) -> None:
+    made = neighbours(Chem.MolFromSmiles(smiles), n, np.random.default_rng(seed))
+    assert len(made) <= n
+    assert len({Chem.MolToSmiles(m) for m in made}) >= 0.5 * len(made)
 
 
 @given(drugs, seeds)
