@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -252,6 +252,7 @@ def _orbits(ring: RingSystem) -> list[int]:
     ]
 
 
+@lru_cache(maxsize=1)  # asked for twice in a row
 def _rooted_strings(ring: RingSystem) -> list[tuple[str, tuple[int, ...]]]:
     from molgen.graphs.encoding import canonical_order
 
@@ -272,6 +273,7 @@ def _labelled_bonds(ring: RingSystem) -> tuple[tuple[int, int, int, int], ...]:
     return tuple((i, j, o, 4 if (i, j) in aromatic else o) for i, j, o in ring.bonds)
 
 
+@lru_cache(maxsize=2)  # the same generator is loaded by policy and workers
 def _tables(vocabulary: Vocabulary) -> Tables:
     type_index = {t: i for i, t in enumerate(vocabulary.atom_types)}
     rooted = {pair: r for r, pair in enumerate(vocabulary.roots)}

@@ -41,7 +41,7 @@ from molgen.graphs.orders import Plan, draw_order, expand, new_plan, new_targets
 from molgen.graphs.state import KEPT, KEPT_MARKED, new_states
 
 _CLIP_NORM = 1.0
-_N_DRAWN = 512  # samples of the prior at a time
+_N_DRAWN = 128  # samples of the prior at a time
 
 
 @dataclass(frozen=True)
