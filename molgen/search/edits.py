@@ -390,7 +390,7 @@ _KINDS = (
     _element_changes, _appended_atoms, _inserted_atoms, _deleted_atoms, _bond_changes,
     _closed_rings, _opened_rings, _moved_groups,
 )  # fmt: skip
-_SHARES = np.array([0.2, 0.2, 0.13, 0.17, 0.08, 0.06, 0.04, 0.12])
+_SHARES = np.array([0.09, 0.16, 0.17, 0.18, 0.05, 0.1, 0.07, 0.18])
 
 
 def side_of_a_cut(mol: Chem.Mol, rng: np.random.Generator) -> set[int] | None:
