@@ -69,9 +69,23 @@ def test_the_neighbours_of_methanol_are_what_one_change_makes_of_it() -> None:
     on_carbon = ["CCO", "NCO", "OCO", "OCS", "OCF", "OCCl", "OCBr", "C=CO", "N=CO", "O=CO", "OC=S"]
     on_oxygen = ["COC", "CON", "COO", "COS", "COF", "COCl", "COBr"]
     between = ["CCO", "CNO", "COO", "CSO"]
-    expected = [*other_element, *on_carbon, *on_oxygen, *between, "C=O"]
+    exchanged = ["OC"]
+    expected = [*other_element, *exchanged, *on_carbon, *on_oxygen, *between, "C=O"]
     made = neighbours(Chem.MolFromSmiles("CO"), 1000, np.random.default_rng(0))
     assert sorted(map(Chem.MolToSmiles, made)) == sorted(map(Chem.CanonSmiles, expected))
+
+
+@pytest.mark.parametrize(
+    ("smiles", "isomers"),
+    [
+        ("Cc1ccccn1", ["Cc1cccnc1", "Cc1ccncc1"]),  # the nitrogen walks
+        ("CCCOC", ["CCOCC"]),  # the oxygen is shifted
+        ("C1CCCC1C", ["C1CCCCC1", "CCC1CCC1"]),  # a carbon of the ring, or of the chain
+    ],
+)
+def test_some_neighbours_are_isomers(smiles: str, isomers: list[str]) -> None:
+    made = neighbours(Chem.MolFromSmiles(smiles), 1000, np.random.default_rng(0))
+    assert set(map(Chem.CanonSmiles, isomers)) <= {Chem.MolToSmiles(m) for m in made}
 
 
 @given(drugs, seeds, st.integers(0, 40))
