@@ -6,8 +6,9 @@ Takes a log's first so many calls, applies each move without the network to mole
 classes of rank, and counts children that the search would let through and that score above the
 tenth best. Where a row has none, no single move leaves the place. Last, of as many edits of the ten
 best as are scored in a round, chosen by the surrogate: how many are better, and how many of the
-log's own next round were. The oracle's answers are for this table alone: only on tasks on which
-settings may be chosen.
+log's own next round were. And of all single changes of the ten best, how many of each kind are
+better. The oracle's answers are for these tables alone: only on tasks on which settings may be
+chosen.
 """
 
 from __future__ import annotations
@@ -28,7 +29,17 @@ from experiments.recording import print_table
 from molgen.generator.sampler import sample
 from molgen.generator.weights import load_network
 from molgen.objectives.descriptors import sa_score
-from molgen.search.edits import cross, graft, groups_of, mutate, ring_systems_of, swap_ring
+from molgen.search.changes import KINDS, changes_of
+from molgen.search.edits import (
+    changed,
+    cross,
+    graft,
+    groups_of,
+    kekule_form,
+    mutate,
+    ring_systems_of,
+    swap_ring,
+)
 from molgen.search.moves import Made
 from molgen.search.plausible import implausible
 from molgen.search.pool import Pool
@@ -81,6 +92,28 @@ def count(calls: list[Call], task: str, n_tries: int, seed: int) -> list[list[st
     return [["(the log)", *[""] * len(RANKS), f"{to_beat:.3f}, {scores[order[0]]:.3f}"], *rows]
 
 
+def by_kind(calls: list[Call], task: str) -> list[list[str]]:
+    """A row for each kind of change: better, of the distinct children of the ten best."""
+    oracle = oracle_of(task)
+    scores = np.nan_to_num([call.score for call in calls])
+    best = np.argsort(-scores, kind="stable")[:10]
+    parents = [kekule_form(Chem.MolFromSmiles(calls[i].smiles)) for i in best]
+    known, rows = {call.smiles for call in calls}, []
+    for kind, function in enumerate(KINDS):
+        made = [changed(p, change) for p in parents for change in changes_of(p, kind)[0]]
+        new = {Chem.MolToSmiles(m): m for m in made if m is not None}
+        passable = [
+            m for s, m in new.items()
+            if s not in known and m.GetNumAtoms() <= MAX_ATOMS
+            and not implausible(m) and sa_score(m) <= MAX_SA
+        ]  # fmt: skip
+        true = np.array([oracle(m) for m in passable])
+        n_better = int((true > scores[best[9]]).sum()) if passable else 0
+        name = function.__name__.strip("_").replace("_", " ")
+        rows.append([name, str(n_better), str(len(passable)), f"{max(true, default=0.0):.3f}"])
+    return rows
+
+
 def next_round(calls: list[Call], n: int, task: str, seed: int) -> str:
     """Better than the tenth best: of a round chosen among edits of the ten, and of the log's."""
     oracle, rng = oracle_of(task), np.random.default_rng(seed)
@@ -115,6 +148,10 @@ def main() -> None:
         print_table(
             ["move", *names, "tenth best, best"],
             count(calls[: a.calls], a.task, a.tries, a.seed),
+        )
+        print_table(
+            ["all single changes of the ten best", "better", "of", "the best"],
+            by_kind(calls[: a.calls], a.task),
         )
         print("Better than the tenth best: " + next_round(calls, a.calls, a.task, a.seed))
 

@@ -46,11 +46,11 @@ def read(smiles: str) -> Chem.Mol:
 
 def mutate(mol: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
     """One random change of an atom, a bond, a ring or a group; None where none was found."""
-    kekule = _kekule(mol)
+    kekule = kekule_form(mol)
     for _ in range(_N_TRIES):
         kind = int(rng.choice(len(KINDS), p=SHARES))
         changes, p = changes_of(kekule, kind)
-        made = _changed(kekule, changes[int(rng.choice(len(changes), p=p))]) if changes else None
+        made = changed(kekule, changes[int(rng.choice(len(changes), p=p))]) if changes else None
         if made is not None:
             return made
     return None
@@ -62,20 +62,20 @@ def neighbours(mol: Chem.Mol, n: int, rng: np.random.Generator) -> list[Chem.Mol
     Changes are drawn without replacement, each as likely as by `mutate`. Two of them may make the
     same where atoms are equivalent.
     """
-    kekule = _kekule(mol)
+    kekule = kekule_form(mol)
     kinds = [changes_of(kekule, kind) for kind in range(len(KINDS))]
     changes = [change for changes, _ in kinds for change in changes]
     p = np.concatenate([share * p for share, (_, p) in zip(SHARES, kinds, strict=True)])
     if not changes:
         return []
     drawn = rng.choice(len(p), min(n, len(p)), replace=False, p=p / p.sum())
-    made = [_changed(kekule, changes[int(i)]) for i in drawn]
+    made = [changed(kekule, changes[int(i)]) for i in drawn]
     return [child for child in made if child is not None]
 
 
 def cross(first: Chem.Mol, second: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
     """A part of each, cut at a single bond outside rings and joined there; None if none fits."""
-    mols = [_kekule(first), _kekule(second)]
+    mols = [kekule_form(first), kekule_form(second)]
     cuts = [cuts_of(mol) for mol in mols]
     if not all(cuts):
         return None
@@ -100,7 +100,7 @@ def groups_of(donors: Sequence[Chem.Mol]) -> list[Part]:
     """Groups of molecules, for `graft`: each as often as it occurs in them."""
     found = []
     for donor in donors:
-        mol = _kekule(donor)
+        mol = kekule_form(donor)
         for bond in cuts_of(mol):
             for inner, outer in (bond, bond[::-1]):
                 part = side_of(mol, inner, outer)
@@ -111,7 +111,7 @@ def groups_of(donors: Sequence[Chem.Mol]) -> list[Part]:
 
 def graft(mol: Chem.Mol, groups: Sequence[Part], rng: np.random.Generator) -> Chem.Mol | None:
     """One of the groups in place of a hydrogen or of a smaller side; None where none was found."""
-    kekule = _kekule(mol)
+    kekule = kekule_form(mol)
     everything, cuts = set(range(kekule.GetNumAtoms())), cuts_of(kekule)
     for _ in range(_N_TRIES if groups else 0):
         if cuts and rng.random() < 0.5:
@@ -167,7 +167,7 @@ def ring_systems_of(donors: Sequence[Chem.Mol]) -> list[RingSystem]:
     """
     alike: dict[str, list[RingSystem]] = defaultdict(list)
     for donor in donors:
-        for system in _ring_systems(_kekule(donor)):
+        for system in _ring_systems(kekule_form(donor)):
             if not any(system.mol.GetAtomWithIdx(a).GetFormalCharge() for a in system.atoms):
                 alike[Chem.MolFragmentToSmiles(system.mol, sorted(system.atoms))].append(system)
     return [s for same in alike.values() for s in same[: math.ceil(math.sqrt(len(same)))]]
@@ -180,7 +180,7 @@ def swap_ring(
 
     They go where the new one had its own, or wherever there is room.
     """
-    own = [system for system in _ring_systems(_kekule(mol)) if system.bonds]
+    own = [system for system in _ring_systems(kekule_form(mol)) if system.bonds]
     for _ in range(_N_TRIES if own and systems else 0):
         old, new = _pick(own, rng), _pick(systems, rng)
         places = new.places if rng.random() < 0.5 else tuple(a for a, _ in new.bonds)
@@ -225,7 +225,7 @@ def _ring_system(kekule: Chem.Mol, rings: set[int]) -> RingSystem | None:
 
 
 @lru_cache(maxsize=256)  # by the object itself: many children have the same parent
-def _kekule(mol: Chem.Mol) -> Chem.Mol:
+def kekule_form(mol: Chem.Mol) -> Chem.Mol:
     """The Kekulé form without stereo, hydrogens implicit, to be copied and not changed."""
     flat = Chem.RWMol(mol)
     Chem.RemoveStereochemistry(flat)
@@ -247,7 +247,8 @@ def _sanitised(mol: Chem.RWMol) -> Chem.Mol | None:
     return None if "." in text else read(text)
 
 
-def _changed(kekule: Chem.Mol, change: Change) -> Chem.Mol | None:
+def changed(kekule: Chem.Mol, change: Change) -> Chem.Mol | None:
+    """What a change makes of a Kekulé form; None where it is no molecule."""
     mol = Chem.RWMol(kekule)
     change(mol)
     return _sanitised(mol)
