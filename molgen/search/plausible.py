@@ -36,7 +36,7 @@ _RULES = {
     "two neighbouring heteroatoms in a ring of four": "[r4;#7,#8,SX2]@[r4;#7,#8,SX2]",
     "double bond in a ring of four": "[r4;!$([r4]@[r4]=O)]=@[r4;!$([r4]@[r4]=O)]",  # not squarates
     "aromatic ring of four": "[a;!$(a=O)]1:a:[a;!$(a=O)]:a:1",  # not squarates
-    "double bond out of a ring of three": "[r3]=[#7,#8,#16],[r3;!$([r3]1[#7,#8,#16][r3]1)]=[#6]",
+    "double bond out of a ring of three": "[r3]=[#7,#8,#16],[r3]=!@[#6]",
     "imine of formaldehyde": "[CX3H2]=[NX2]",
     "open azo or diazo group": "[#7;!a;!R]=[#7;!a]",
     "two hydroxyls on one carbon": "[OX2H][CX4][OX2H]",

@@ -80,7 +80,8 @@ def test_the_neighbours_of_methanol_are_what_one_change_makes_of_it() -> None:
     [
         ("Cc1ccccn1", ["Cc1cccnc1", "Cc1ccncc1"]),  # the nitrogen walks
         ("CCCOC", ["CCOCC"]),  # the oxygen is shifted
-        ("C1CCCC1C", ["C1CCCCC1", "CCC1CCC1"]),  # a carbon of the ring, or of the chain
+        ("C1CCCC1C", ["C1CCCCC1", "CCC1CCC1"]),  # a carbon of the chain, or of the ring
+        ("C1CCC2(C1)CCCC2", ["C1CCC2CCCC2C1"]),  # a bond of a ring is moved
     ],
 )
 def test_some_neighbours_are_isomers(smiles: str, isomers: list[str]) -> None:

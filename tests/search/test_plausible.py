@@ -64,6 +64,7 @@ NONSENSE = {
     "CC=C[N+](=O)[O-]": "nitroalkene",
     "CC1C(=O)N1C": "double bond out of a ring of three",
     "CN=C1CC1": "double bond out of a ring of three",
+    "C=C1CN1C": "double bond out of a ring of three",
     "C=NCc1ccccc1": "imine of formaldehyde",
     "C=C1OCCN1C(N)=O": "ketene acetal or aminal",
     "CC=C=CC": "cumulated double bonds",
