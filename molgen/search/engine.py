@@ -30,7 +30,7 @@ _N_IMAGINED = 50  # best proposals that serve as parents, though no one knows th
 _IMAGINED_SHARE = 0.5  # of this share of a round's proposals, and of all that are bred from it
 _FRESH_SHARE = 0.5  # of what a round is at least when the search has begun anew
 _DRAWN_SHARE = 0.5  # of a round's proposals at least, for the network's moves
-_N_EDITS = 150  # of a parent, of the 300 to 800 that there are; two thirds are let through
+_N_EDITS = 250  # of a parent, of the 400 to 1,000 that there are; two thirds are let through
 _N_DRAWN_SPARES = 50  # of each of these moves, beside the best of all
 # Moves without the network, so they are cheap.
 _BRED_BY = ("edit", "edit_twice", "cross", "graft", "swap_ring")

@@ -76,9 +76,9 @@ def test_a_campaign_ends_in_candidates_a_report_and_an_mlflow_run(
 def test_the_rounds_add_up(prior_file: Path, tmp_path: Path) -> None:
     table = run(tiny(prior_file), tmp_path / "run")
     rounds = rounds_of(tmp_path / "run")
-    # Three a call, once something is known, 150 edits of the best parent, and two generations of
+    # Three a call, once something is known, 250 edits of the best parent, and two generations of
     # twelve bred from them.
-    assert list(rounds["n_proposed"]) == [24, 246, 246, 246]
+    assert list(rounds["n_proposed"]) == [24, 346, 346, 346]
     by_arm = [c for c in rounds if c.startswith("n_proposed_")]
     assert (rounds[by_arm].fillna(0).sum(axis=1) == rounds["n_proposed"]).all()
     assert (table.groupby("round")["status"].apply(lambda s: (s == "scored").sum()) <= 24).all()
