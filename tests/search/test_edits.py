@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
@@ -54,6 +54,7 @@ def test_a_mutant_is_one_sound_molecule_a_few_atoms_from_its_parent(smiles: str,
     assert abs(child.GetNumAtoms() - parent.GetNumAtoms()) <= 1
 
 
+@settings(max_examples=20)
 @given(drugs, seeds)
 def test_a_mutant_is_one_of_all_neighbours(smiles: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
