@@ -13,10 +13,8 @@ for each state, and the means. The oracle's answers are for this table alone.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +25,15 @@ from experiments.pmo.neighbours import TUNED_ON
 from experiments.pmo.tasks import oracle_of
 from experiments.recording import print_table
 from molgen.campaign.proposals import propose
-from molgen.config.campaign import RunConfig
+from molgen.campaign.wiring import pools
 from molgen.config.loading import load_config
-from molgen.generator.sampler import SamplingOptions
+from molgen.config.objective import CommandComponent
 from molgen.ledger import Ledger
-from molgen.runtime.executor import InlineExecutor, WorkerPool
+from molgen.runtime.executor import InlineExecutor
 from molgen.search.engine import Search
-from molgen.search.proposing import make_generator
 
 AFTER = (80, 140, 200, 260)
 N_CHOSEN = 16
-N_DONORS = 1000
 HEADER = ["run", "scored", "better of 16", "gain", "best", "best of all", "proposals", "s"]
 
 
@@ -69,23 +65,19 @@ def states(ledger: Ledger, search: Search) -> Iterator[tuple[int, SoFar]]:
 def compare(folder: Path, overrides: Sequence[str]) -> list[list[float]]:
     """A row of numbers for each state of a run."""
     config = load_config(folder / "config.yaml", ["search.restart_after=null", *overrides])
-    command = json.loads(config.model_dump_json())["objective"]["components"][0]["command"]
-    task = command[command.index("--task") + 1]
+    component = config.objective.components[0]
+    assert isinstance(component, CommandComponent), "campaign.yaml has no other"
+    task = component.command[component.command.index("--task") + 1]
     if task not in TUNED_ON:
         raise SystemExit(f"{folder}: settings are not chosen on {task}")
-    oracle, executor = oracle_of(task), InlineExecutor([WorkerPool("generator", _maker(config), 1)])
+    oracle, executor = oracle_of(task), InlineExecutor(pools(config))
     search, rows = Search(config), []
     for number, so_far in states(Ledger.open(folder / "ledger.db", create=False), search):
         began = time.perf_counter()
-        pool = propose(
-            executor,
-            search,
-            so_far,
-            number,
-            config,
-            version=0,
-            weights=None,  # type: ignore[arg-type]
-        ).pool
+        proposed = propose(
+            executor, search, so_far, number, config, version=0, weights=None,  # type: ignore[arg-type]
+        )  # fmt: skip
+        pool = proposed.pool
         assert pool is not None, "more was scored than the surrogate needs"
         seconds = time.perf_counter() - began
         true = np.array([oracle(Chem.MolFromSmiles(m.smiles)) for m in pool.made])
@@ -98,15 +90,6 @@ def compare(folder: Path, overrides: Sequence[str]) -> list[list[float]]:
             ]
         )  # fmt: skip
     return rows
-
-
-def _maker(config: RunConfig) -> partial[object]:
-    g = config.generator
-    return partial(
-        make_generator, Path(g.prior or ""), [],
-        SamplingOptions(g.temperature, g.min_heavy_atoms, g.max_heavy_atoms),
-        config.search.plausible_only, config.search.max_sa_score, N_DONORS, [config.seed],
-    )  # fmt: skip
 
 
 def _cells(row: Sequence[float]) -> list[str]:

@@ -276,9 +276,10 @@ def _close_round(c: Campaign, done: _Round) -> dict[str, float]:
     statistics = done.statistics | scores | learnt
     if c.search.tradeoffs:
         statistics["hypervolume"] = c.search.tradeoffs.hypervolume()
-    statistics["seconds_score"] = scored - waited
-    statistics["seconds_learn"] = time.perf_counter() - scored
-    statistics["seconds_round"] = time.perf_counter() - done.began
+    if "seconds_round" not in statistics:  # else it was closed before a kill, and only learnt again
+        statistics["seconds_score"] = scored - waited
+        statistics["seconds_learn"] = time.perf_counter() - scored
+        statistics["seconds_round"] = time.perf_counter() - done.began
     c.ledger.note_round(done.number, statistics)
     c.next_round = done.number + 1
     if time.monotonic() - c.saved_at >= _CHECKPOINT_S:

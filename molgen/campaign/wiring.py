@@ -120,7 +120,7 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
             policy.restore(tensors, state["version"])
             weights = policy.weights()
     ledger = Ledger.open(config.ledger.url or folder.ledger_file, create=True)
-    executor = make_executor(config.executor, _pools(config))
+    executor = make_executor(config.executor, pools(config))
     try:
         yield Campaign(
             config, ledger, executor, policy, search, folder.checkpoints, next_round, weights,
@@ -131,7 +131,8 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
         ledger.close()
 
 
-def _pools(config: RunConfig) -> list[WorkerPool]:
+def pools(config: RunConfig) -> list[WorkerPool]:
+    """The workers of a campaign; none is built yet."""
     e = config.executor
     takes = {"graft", "swap_ring"} & set(config.search.moves) and not config.generator.prompts
     generator = partial(

@@ -79,8 +79,8 @@ class SearchConfig(Section):
     generation_size: int = Field(60, ge=1, description="children in each generation")
     n_explored: int = Field(
         3, ge=0,
-        description="with the surrogate: parents a round of which 250 edits compete, each "
-        "parent once, the best first; with the move edit",
+        description="with the surrogate: parents a round of which many single edits "
+        "compete, each parent once, the best first; with the move edit",
     )  # fmt: skip
     n_spares: int = Field(
         200, ge=0,

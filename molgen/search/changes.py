@@ -106,18 +106,21 @@ def _insert(a: int, b: int, element: int, mol: Chem.RWMol) -> None:
 
 
 def _deleted_atoms(mol: Chem.Mol) -> list[tuple[float, Change]]:
-    found: list[tuple[float, Change]] = []
-    for atom in atoms_of(mol) if mol.GetNumAtoms() > 2 else ():
-        around = [n.GetIdx() for n in atom.GetNeighbors()]
-        is_bridge = len(around) == 2 and mol.GetBondBetweenAtoms(*around) is None
-        if len(around) < 2 or is_bridge:
-            found.append((1.0, partial(_delete, atom.GetIdx(), around)))
-    return found
+    return [
+        (1.0, partial(_delete, atom, beside))
+        for atom, beside in enumerate(_around(mol))
+        if mol.GetNumAtoms() > 2 and (len(beside) < 2 or _joins_two(mol, beside))
+    ]
 
 
-def _delete(atom: int, around: Sequence[int], mol: Chem.RWMol) -> None:
-    if len(around) == 2:
-        mol.AddBond(around[0], around[1], SINGLE)
+def _joins_two(mol: Chem.Mol, beside: Sequence[int]) -> bool:
+    """Whether an atom's neighbours are two, and not bound to each other."""
+    return len(beside) == 2 and mol.GetBondBetweenAtoms(*beside) is None
+
+
+def _delete(atom: int, beside: Sequence[int], mol: Chem.RWMol) -> None:
+    if len(beside) == 2:
+        mol.AddBond(beside[0], beside[1], SINGLE)
     mol.RemoveAtom(atom)
 
 
@@ -132,16 +135,16 @@ def _shifted_atoms(mol: Chem.Mol) -> list[tuple[float, Change]]:
         if len(beside) == 1:
             binds_two = _VALENCE.get(mol.GetAtomWithIdx(atom).GetAtomicNum(), 0) > 1
         else:
-            binds_two = len(beside) == 2 and beside[1] not in _around(mol)[beside[0]]
+            binds_two = _joins_two(mol, beside)
         if binds_two:
             found += [(1.0, partial(_shift, atom, beside, s)) for s in singles if atom not in s]
     return found
 
 
-def _shift(atom: int, around: Sequence[int], bond: tuple[int, int], mol: Chem.RWMol) -> None:
+def _shift(atom: int, beside: Sequence[int], bond: tuple[int, int], mol: Chem.RWMol) -> None:
     element = mol.GetAtomWithIdx(atom).GetAtomicNum()
     _insert(*bond, element, mol)
-    _delete(atom, around, mol)
+    _delete(atom, beside, mol)
 
 
 def _bond_changes(mol: Chem.Mol) -> list[tuple[float, Change]]:

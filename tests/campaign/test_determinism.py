@@ -96,6 +96,18 @@ def test_stopped_between_rounds_and_given_more_it_goes_on_as_if_it_had_had_it(
     assert_same_ledger(resume(tmp_path / "run", "budget.n_rounds=4"), ledger_of(undisturbed))
 
 
+def test_what_no_checkpoint_holds_is_learnt_from_the_ledger(
+    undisturbed: Path, prior_file: Path, tmp_path: Path
+) -> None:
+    run(tiny(prior_file, budget={"n_rounds": 2}), tmp_path / "run")
+    before = rounds_of(tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "checkpoint.safetensors").unlink()
+    assert_same_ledger(resume(tmp_path / "run", "budget.n_rounds=4"), ledger_of(undisturbed))
+    after = rounds_of(tmp_path / "run")
+    seconds = ["seconds_score", "seconds_learn", "seconds_round"]
+    pd.testing.assert_frame_equal(after[seconds].iloc[:2], before[seconds])
+
+
 class Crash(BaseException):
     """Nobody catches it."""
 

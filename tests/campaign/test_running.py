@@ -15,7 +15,7 @@ from filelock import FileLock
 from rdkit import Chem
 
 from molgen.campaign.run_folder import new_run_folder, objective_hashes, open_run_folder
-from molgen.campaign.wiring import _pools, check_campaign, execute
+from molgen.campaign.wiring import check_campaign, execute, pools
 from molgen.config.campaign import BudgetConfig
 from molgen.config.loading import dump_config, load_config
 from molgen.config.objective import KnownFilter
@@ -418,7 +418,7 @@ def test_weights_of_every_predictor_are_watched_wherever_it_is_asked(
 
 def test_workers_look_for_the_shipped_predictors_where_they_run(prior_file: Path) -> None:
     """On another machine molgen may lie elsewhere."""
-    for pool in _pools(tiny(prior_file)):
+    for pool in pools(tiny(prior_file)):
         assert str(SHIPPED_PREDICTORS).encode() not in pickle.dumps(pool.make_worker)
 
 
