@@ -64,7 +64,7 @@ def test_a_campaign_ends_in_candidates_a_report_and_an_mlflow_run(
     logged = client.get_run(manifest["mlflow_run_id"])
     assert logged.info.status == "FINISHED"
     assert logged.data.params["budget.n_rounds"] == "4"
-    assert logged.data.params["ledger.url"] == ledger["url"].replace("31", "***")
+    assert logged.data.params["ledger.url"] == ledger["url"].replace("=31", "=***")
     (mirrored,) = (tmp_path / "runs" / "mlartifacts").rglob("config.yaml")
     assert "timeout=***" in mirrored.read_text() and "=31" not in mirrored.read_text()
     history = client.get_metric_history(manifest["mlflow_run_id"], "reward_mean")
