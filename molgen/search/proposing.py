@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,14 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molgen.generator.prompts import Prompt, parse_prompt
 from molgen.generator.sampler import SamplingOptions, sample
-from molgen.generator.weights import load_network
+from molgen.generator.weights import SHIPPED_PRIOR, load_network
 from molgen.objectives.descriptors import sa_score
 from molgen.search.edits import Parts, groups_of, read, ring_systems_of
 from molgen.search.moves import Made, Order, make
 from molgen.search.plausible import implausible
 from molgen.search.policy import read_weights
 from molgen.search.surrogate import Description, describe_mols
+from property_models.datasets import file_sha256
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,10 @@ class GeneratorWorker:
         self._own = [implausible(p.core) for p in self._prompts]
         self._own_max_sa = [max(self._max_sa, sa_score(p.core) + 1.0) for p in self._prompts]
         self._version = 0
-        donors = (
-            sample(self._network, n_donors, seed=donor_seed, options=options) if n_donors else []
-        )
-        mols = [Chem.MolFromSmiles(d.smiles) for d in donors]
-        self._parts = Parts(groups_of(mols), ring_systems_of(mols))
+        self._parts = Parts()
+        if n_donors:
+            prior = SHIPPED_PRIOR if prior is None else prior
+            self._parts = _parts(prior, file_sha256(prior), n_donors, tuple(donor_seed), options)
 
     def propose(
         self, version: int, weights: bytes | None, orders: Sequence[Order], seed: Sequence[int],
@@ -113,6 +114,16 @@ class GeneratorWorker:
     def identify(self, made: Sequence[Made]) -> list[Proposal]:
         """The identities of molecules, in their order."""
         return [identify(m.smiles, m.arm, m.parents, m.prompt) for m in made]
+
+
+@lru_cache(maxsize=1)
+def _parts(
+    prior: Path, sha256: str, n_donors: int, seed: tuple[int, ...], options: SamplingOptions
+) -> Parts:
+    """Of samples of a prior: a process that runs one campaign after another samples them once."""
+    donors = sample(load_network(prior), n_donors, seed=seed, options=options)
+    mols = [Chem.MolFromSmiles(d.smiles) for d in donors]
+    return Parts(groups_of(mols), ring_systems_of(mols))
 
 
 def _described(made: Sequence[Made], mols: Mapping[str, Chem.Mol]) -> Description:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from rdkit import Chem
 from molgen.config.campaign import LearningConfig
 from molgen.generator.network import GraphTransformer
 from molgen.generator.sampler import SamplingOptions
+from molgen.generator.weights import save_network
 from molgen.objectives.descriptors import sa_score
 from molgen.search.moves import Order
-from molgen.search.policy import Policy
+from molgen.search.policy import Policy, read_weights
 from molgen.search.proposing import GeneratorWorker, identify, make_generator
 from molgen.search.surrogate import describe
 from tests.search.test_policy import BEST
@@ -29,6 +31,15 @@ def worker(
     prior: Path, *, plausible_only: bool = False, max_sa_score: float | None = None
 ) -> GeneratorWorker:
     return make_generator(prior, PROMPTS, SamplingOptions(), plausible_only, max_sa_score)
+
+
+def trained(network: GraphTransformer) -> GraphTransformer:
+    """Another network than the one given."""
+    policy = Policy(network, LearningConfig(learning_rate=0.01), [], SamplingOptions(), seed=1)
+    policy.learn(BEST)
+    other = copy.deepcopy(network)
+    other.load_state_dict(read_weights(policy.weights()))
+    return other
 
 
 def test_a_shard_is_the_same_on_any_worker(prior_file: Path) -> None:
@@ -48,6 +59,23 @@ def test_new_weights_come_with_the_call(network: GraphTransformer, prior_file: P
     after = used.propose(1, policy.weights(), sampled(10), (1,), False)
     assert after != before
     assert fresh.propose(1, policy.weights(), sampled(10), (1,), False) == after
+
+
+def test_groups_are_of_the_file_s_weights_even_if_another_file_had_its_name(
+    network: GraphTransformer, tmp_path: Path
+) -> None:
+    def grafted(file: Path) -> list[str]:
+        worker = make_generator(file, [], SamplingOptions(max_atoms=20), False, None, 20, (3,))
+        orders = [Order("graft", (("CCOc1ccccc1",),) * 10)]
+        return [m.smiles for m in worker.propose(0, None, orders, (1,), False).made]
+
+    another = trained(network)
+    save_network(network, tmp_path / "one")
+    save_network(another, tmp_path / "other")
+    one, other = (grafted(tmp_path / name) for name in ("one", "other"))
+    assert one and one != other
+    save_network(another, tmp_path / "one")
+    assert grafted(tmp_path / "one") == other
 
 
 def test_what_is_made_twice_stays_twice_each_with_its_own_description(prior_file: Path) -> None:
