@@ -47,7 +47,7 @@ from molgen.search.surrogate import Surrogate, describe
 
 RANKS = ((0, 10), (10, 100), (100, 300), (300, 10_000))
 N_DONORS = 1000
-ROUND_SHARE = 0.02  # as in campaign.yaml when the tables of the README were made
+ROUND_SHARE = 0.02  # as in campaign.yaml when the tables of choices.md were made
 Move = Callable[[Chem.Mol], "Chem.Mol | None"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from molgen.generator.weights import SHIPPED_PRIOR
 from molgen.ledger import Ledger
 from molgen.objectives import SHIPPED_PREDICTORS
 from molgen.objectives.known import parts_with_predictors, source_of
+from property_models.datasets import file_sha256
 
 _PACKAGES = ("molgen", "torch", "rdkit", "numpy", "scikit-learn", "lightgbm", "ray", "mlflow")
 _RESUMABLE = ("budget.", "executor.")
@@ -162,7 +162,7 @@ def _hashes(config: RunConfig) -> dict[str, str]:
         raise ConfigError(
             f"generator.prior: {prior} does not exist; make one with `molgen pretrain`"
         )
-    return {"prior": _sha256(prior)} | objective_hashes(config)
+    return {"prior": file_sha256(prior)} | objective_hashes(config)
 
 
 def objective_hashes(config: RunConfig) -> dict[str, str]:
@@ -177,13 +177,8 @@ def objective_hashes(config: RunConfig) -> dict[str, str]:
         prefix = "" if first.setdefault(endpoint, root) == root else f"{root}/"
         for file in sorted((root / endpoint).rglob("*")):
             if file.is_file():
-                hashes[f"{prefix}{file.relative_to(root).as_posix()}"] = _sha256(file)
+                hashes[f"{prefix}{file.relative_to(root).as_posix()}"] = file_sha256(file)
     return hashes
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _commit() -> str | None:
