@@ -33,7 +33,7 @@ _PATTERNS = (
     ("peroxide", "[OX2,OX1-][OX2]"),
     (
         "three heteroatoms in a row",
-        "[NX3,OX2,SX2;!a]-[NX3,NX4,OX2,SX2;!a]-[NX3,OX2,SX2;!a]",
+        "[NX3,OX2,SX2;!a]-[NX3,NX4,OX2,SX2;!a]-[NX3,OX2,SX2,n]",
     ),
     (
         "four heteroatoms in a row",

@@ -17,6 +17,8 @@ _RULES = {
     "peroxide": "[OX2][OX2]",
     "sulphur chain or sulphenic acid": "[SX2][SX2][SX2],[SX2]-[OX2]",
     "three heteroatoms in a chain": "[#7,#8,#16;!a;!$([#16](=O)=O)]-[#7,#8;!a]-[#7,#8,#16;!a]",
+    # None of 60,000 in ChEMBL, though one nitrogen on an azole's is common.
+    "two heteroatoms in a chain on an azole": "[#7,#8,#16;!a;!$([#16](=O)=O)]-[#7,#8;!a]-n",
     "halogen on a heteroatom": "[#7,#8,#16,#15][F,Cl,Br,I]",
     # Displaced by water; not beside other halogens (isoflurane).
     "halogen and heteroatom on one carbon": (
@@ -38,6 +40,7 @@ _RULES = {
     "aromatic ring of four": "[a;!$(a=O)]1:a:[a;!$(a=O)]:a:1",  # not squarates
     "double bond out of a ring of three": "[r3]=[#7,#8,#16],[r3]=!@[#6]",
     "imine of formaldehyde": "[CX3H2]=[NX2]",
+    "imine with hydrogen on nitrogen": "[CX3;!$(C-[#7,#8,#16])]=[NX2H]",  # amidines are fine
     "open azo or diazo group": "[#7;!a;!R]=[#7;!a]",
     "two hydroxyls on one carbon": "[OX2H][CX4][OX2H]",
     "vinyl ether, thioether or amine": (

@@ -53,6 +53,7 @@ NONSENSE = {
     "CCOOCC": "peroxide",
     "CNN(C)NC": "three heteroatoms",
     "CN(O)OC": "three heteroatoms",
+    "CN(C)N(C)n1cccc1": "three heteroatoms",
     "CSSSC": "three heteroatoms",
     "CN=NN=NC": "four heteroatoms",
     "CSOC": "sulfur on oxygen",
