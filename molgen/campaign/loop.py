@@ -24,7 +24,7 @@ from molgen.campaign.reuse import KnownScore
 from molgen.campaign.statistics import proposal_statistics, score_statistics
 from molgen.campaign.workers import ScoredShard
 from molgen.config.campaign import RunConfig
-from molgen.errors import DataError, ScorerError
+from molgen.errors import ConfigError, DataError, ScorerError
 from molgen.ledger import Ledger, LedgerRow, Score, Spare
 from molgen.runtime.checkpoint import save_checkpoint
 from molgen.runtime.executor import Executor, Future
@@ -85,8 +85,10 @@ def run_campaign(c: Campaign, on_round: Callable[[int, dict[str, float]], None])
         Which bound ended it.
 
     Raises:
+        ConfigError: the budget is less than what the run has begun to score.
         ScorerError: a scorer failed three shards in a row.
     """
+    _check_budget(c)
     try:
         return _run_rounds(c, on_round)
     except BaseException:
@@ -121,6 +123,17 @@ def _run_rounds(c: Campaign, on_round: Callable[[int, dict[str, float]], None]) 
         elif ended:
             _save(c)
             return ended
+
+
+def _check_budget(c: Campaign) -> None:
+    """A resumed run may have another budget; what it has begun to score is finished as it was."""
+    budget, n_calls = c.config.budget.n_oracle_calls, c.ledger.n_oracle_calls()
+    n_pending = len(c.ledger.pending())
+    if n_pending and budget is not None and n_calls > budget:
+        raise ConfigError(
+            f"budget.n_oracle_calls: {budget} are less than the {n_calls} calls that the run has "
+            f"made or begun ({n_pending} molecules wait for their score); give {n_calls} or more"
+        )
 
 
 def _end_reached(c: Campaign, number: int, began: float) -> str:

@@ -355,6 +355,19 @@ def test_what_an_interrupted_run_had_sent_is_sent_again_or_left_unscored(
 # ------------------------------------------------------------------------------ what is refused
 
 
+def test_a_resumed_run_takes_no_budget_below_what_it_has_begun_to_score(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    run(tiny(prior_file, budget={"n_oracle_calls": 10}), tmp_path / "run")
+    ledger = Ledger.open(tmp_path / "run" / "ledger.db", create=False)
+    ledger.add(1, [NewMolecule("CCO", "key", "CCO", "", "policy", (), "pending")])
+    ledger.close()
+    with pytest.raises(ConfigError, match=r"10 are less than the 11 calls .* give 11 or more"):
+        resume(tmp_path / "run", "budget.n_oracle_calls=10")
+    table = resume(tmp_path / "run", "budget.n_oracle_calls=11")
+    assert (table["status"] == "scored").sum() == 11
+
+
 @pytest.fixture(scope="module")
 def finished(prior_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one round, with a weights file of its own."""
