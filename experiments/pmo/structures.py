@@ -47,11 +47,11 @@ _PATTERNS = (
     ("two hydroxyls on one carbon", "[OX2H]-[CX4;!$(C-C(F)F)]-[OX2H]"),
     (
         "amine and hydroxyl on one carbon",
-        "[OX2H]-[CX4;!$(C-C(F)F)]-[NX3;!$(N-C=[O,S,N]);!$(N-S=O)]",
+        "[OX2H]-[CX4;!$(C-C(F)F)]-[NX3,n;!$(N-C=[O,S,N]);!$(N-S=O)]",
     ),
     (
         "primary amine and heteroatom on one carbon",
-        "[$([NX3H2]),$([NX4H3])]-[CX4]-[N,O,S;!$(*-*=[O,N,S])]",
+        "[$([NX3H2]),$([NX4H3])]-[CX4]-[N,O,S,n;!$(*-*=[O,N,S])]",
     ),
     ("hydroxylamine", "[NX3;!a;!$(N=*);!$(N-[#6,#16]=[O,N,S])]-[OX2;!a]"),
     ("hydroxyl on a nitrogen of an aromatic ring of five", "[nr5]-[OX2H]"),

@@ -50,9 +50,9 @@ _RULES = {
         "[CX3;!a;!$(C-[#6]=[O,N,S]);!$(C-C#N);!$(C-[N+](=O));!$(C-S(=O)=O);!$(C-a)]=[CX3;!a]"
         "([NX3,OX2,SX2])[NX3,OX2,SX2]"
     ),
-    "hemiaminal": "[OX2H,SX2H][CX4][NX3,NX4]",
+    "hemiaminal": "[OX2H,SX2H][CX4][NX3,NX4,n]",
     "hemiacetal": "[OX2H,SX2H][CX4;!$([R]@[CX4][OX2H])][OX2,SX2]",  # a sugar's is fine
-    "amine on an acetal or aminal": "[NX3H2,NX4H3][CX4][NX3,NX4,OX2,SX2]",
+    "amine on an acetal or aminal": "[NX3H2,NX4H3][CX4][N,n,OX2,SX2]",
     "hydroxylamine": "[NX3;!a;!$(N=*);!$(N[#6]=[O,N,S]);!$(NS(=O)=O)][OX2;!a]",
     "hydroxyl on an azole's nitrogen": "[nr5][OX2H]",
     # Nitroethenediamines such as ranitidine are stable.

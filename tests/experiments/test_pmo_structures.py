@@ -61,6 +61,8 @@ NONSENSE = {
     "OP(=O)(O)F": "halogen on phosphorus",
     "CC(O)(O)CC": "two hydroxyls",
     "CC(N)O": "amine and hydroxyl",
+    "CC(O)n1ccnc1": "amine and hydroxyl",
+    "CC(N)n1ccnc1": "primary amine and heteroatom",
     "CC(N)(N)C": "primary amine and heteroatom",
     "CCOC([NH3+])C": "primary amine and heteroatom",
     "Cn1sc2c1ccn2C": "ring of four",
