@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from property_models.datasets import known_structures
     from property_models.endpoints import ENDPOINTS, Endpoint
+    from property_models.model_card import ModelCard
     from property_models.predictor import (
         Prediction,
         Predictor,
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
         load_predictors,
         predict_table,
     )
-    from property_models.store import ModelCard
 
 __all__ = [
     "ENDPOINTS",
@@ -34,7 +34,7 @@ __all__ = [
 _HOMES = {
     "ENDPOINTS": "endpoints",
     "Endpoint": "endpoints",
-    "ModelCard": "store",
+    "ModelCard": "model_card",
     "Prediction": "predictor",
     "Predictor": "predictor",
     "known_structures": "datasets",

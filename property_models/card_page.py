@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from property_models.store import ModelCard
+from property_models.model_card import ModelCard
 
 _NAMES = {
     "rmse": "root mean squared error",

@@ -26,7 +26,7 @@ from property_models.domain import FARTHEST_SHARE, HARDEST_SHARE
 from property_models.endpoints import Endpoint, Task
 from property_models.features import Features
 from property_models.member_files import recipe_entry
-from property_models.store import ModelCard, feature_columns
+from property_models.model_card import ModelCard, feature_columns
 
 if TYPE_CHECKING:
     from property_models.cross_validation import HeldOut

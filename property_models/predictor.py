@@ -17,8 +17,9 @@ from property_models.endpoints import Endpoint, did_you_mean
 from property_models.ensemble import combined, scores_and_deviations
 from property_models.errors import DataError, ModelFileError
 from property_models.features import Features, featurise
+from property_models.model_card import CARD_FILE, ModelCard, endpoint_of
 from property_models.molecules import Molecule, standardise_all
-from property_models.store import CARD_FILE, ModelCard, Parts, endpoint_of, load
+from property_models.store import Parts, load
 
 if TYPE_CHECKING:
     import pandas as pd

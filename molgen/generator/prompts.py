@@ -10,6 +10,7 @@ hydrogen. Isotopes and configurations (@ and @@, / and \) are kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +18,7 @@ import numpy as np
 from rdkit import Chem, rdBase
 
 from molgen.errors import ConfigError, DataError
-from molgen.generator.stereo import Stereo, read_stereo
+from molgen.generator.stereo import Stereo, finish, read_stereo
 from molgen.graphs.encoding import BOND_ORDERS, EncodedMolecule, encode
 from molgen.graphs.orders import Plan, Target, draw_order, expand, new_plan
 from molgen.graphs.state import (
@@ -74,6 +75,10 @@ class Prompt:
         n_rings = self.core.GetNumBonds() - n + self.n_fragments
         n_marks = max(self.n_points, self.n_fragments == 1)  # there is something to add
         return int(atoms_needed(n, n_rings, n_marks, self.n_fragments))
+
+    def finish(self, mol: Chem.Mol, kept: Sequence[int]) -> Chem.Mol:
+        """A sample with the isotopes and configurations given here; see `stereo.finish`."""
+        return finish(mol, kept, self.isotopes, self.points, self.stereo)
 
 
 def parse_prompt(smiles: str, vocabulary: Vocabulary, tables: Tables) -> Prompt:

@@ -32,7 +32,6 @@ from molgen.generator.choosing import (
 from molgen.generator.forbidden import NO_LEGAL_STEP, Restrictions, restrictions
 from molgen.generator.network import Cache, GraphTransformer, as_bits, autocast, padded
 from molgen.generator.prompts import Prompt, lay_down
-from molgen.generator.stereo import finish
 from molgen.graphs.decoding import canonical_smiles, to_mol
 from molgen.graphs.orders import new_plan, new_targets
 from molgen.graphs.state import MAX_ATOMS, States, new_states, start, token_limit
@@ -333,7 +332,7 @@ class _Run:
             kept, prompt = self._begin.kept[begin], self._begin.prompts[begin]
             mol = to_mol(self._states[slot], self._network.vocabulary)
             if prompt is not None:
-                mol = finish(mol, kept, prompt)
+                mol = prompt.finish(mol, kept)
             finished = Sample(canonical_smiles(mol), mol, kept)
             reason = self._rules.first_match(finished.smiles, mol, kept)
             if reason is None:

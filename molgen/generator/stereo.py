@@ -11,14 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rdkit import Chem
 
 from molgen.errors import ConfigError
-
-if TYPE_CHECKING:
-    from molgen.generator.prompts import Prompt
 
 _SMALLEST_STEREO_RING = 8  # in smaller rings a double bond is cis and RDKit gives it no mark
 
@@ -105,29 +101,37 @@ def read_stereo(mol: Chem.Mol, names: dict[int, int], smiles: str) -> Stereo:
     return Stereo(tuple(centres), tuple(double_bonds))
 
 
-def finish(mol: Chem.Mol, kept: Sequence[int], prompt: Prompt) -> Chem.Mol:
+def finish(
+    mol: Chem.Mol,
+    kept: Sequence[int],
+    isotopes: Sequence[int],
+    points: Sequence[tuple[int, int]],
+    stereo: Stereo,
+) -> Chem.Mol:
     """Give a sample its prompt's isotopes and configurations.
 
     Args:
         mol: the sample, in building order, without stereo.
         kept: for each core atom of the prompt its index in `mol`.
-        prompt: the prompt.
+        isotopes: for each core atom; 0 where the prompt gives none.
+        points: for each attachment point its core atom and bond order.
+        stereo: the configurations that the prompt gives.
 
     Returns:
         A copy with isotopes and stereo marks; a mark that means nothing in the whole molecule
         (two equal substituents) is left out.
     """
     finished = Chem.Mol(mol)
-    for a, isotope in zip(kept, prompt.isotopes, strict=True):
+    for a, isotope in zip(kept, isotopes, strict=True):
         if isotope:
             finished.GetAtomWithIdx(a).SetIsotope(isotope)
-    if not prompt.stereo.centres and not prompt.stereo.double_bonds:
+    if not stereo.centres and not stereo.double_bonds:
         return finished
-    place = _places(finished, kept, prompt)
-    for centre in prompt.stereo.centres:
+    place = _places(finished, kept, points)
+    for centre in stereo.centres:
         around = [place[name] for name in centre.neighbours]
         _orient(finished.GetAtomWithIdx(place[centre.atom]), around, centre.clockwise)
-    for double in prompt.stereo.double_bonds:
+    for double in stereo.double_bonds:
         first, second = (place[name] for name in double.atoms)
         left, right = (place[name] for name in double.neighbours)
         bond = finished.GetBondBetweenAtoms(first, second)
@@ -203,7 +207,9 @@ def _turn(mol: Chem.Mol, atoms: tuple[int, int], neighbours: tuple[int, int], tr
     bond.SetStereo(_TRANS if trans else _CIS)
 
 
-def _places(mol: Chem.Mol, kept: Sequence[int], prompt: Prompt) -> dict[int, int]:
+def _places(
+    mol: Chem.Mol, kept: Sequence[int], points: Sequence[tuple[int, int]]
+) -> dict[int, int]:
     """Where the core's atoms and what hangs at its attachment points are in a sample."""
     place = dict(enumerate(kept))
     inside = set(kept)
@@ -211,7 +217,7 @@ def _places(mol: Chem.Mol, kept: Sequence[int], prompt: Prompt) -> dict[int, int
     for a in kept:
         around = [n.GetIdx() for n in mol.GetAtomWithIdx(a).GetNeighbors()]
         new[a] = sorted(x for x in around if x not in inside)
-    for p, (atom, order) in enumerate(prompt.points):
+    for p, (atom, order) in enumerate(points):
         a = kept[atom]
         fitting = [n for n in new[a] if _fits(mol.GetBondBetweenAtoms(a, n), order)]
         if fitting:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from property_models.additive import AdditiveModel
-    from property_models.store import ModelCard
+    from property_models.model_card import ModelCard
 
 # Lower end of the 95 % bootstrap interval of the out-of-fold metric, scaffold split.
 MIN_AUROC = 0.6

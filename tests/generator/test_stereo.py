@@ -10,7 +10,6 @@ from rdkit import Chem
 
 from molgen.generator.network import GraphTransformer
 from molgen.generator.prompts import parse_prompt
-from molgen.generator.stereo import finish
 
 CHIRAL = [
     "CC(=O)N[C@@H](Cc1ccccc1)C(=O)O",
@@ -30,7 +29,7 @@ def restored(smiles: str, prompt_text: str, kept: list[int], network: GraphTrans
     """The flat molecule with the prompt's stereo put back."""
     flat = Chem.MolFromSmiles(smiles)
     prompt = parse_prompt(prompt_text, network.vocabulary, network.tables)
-    return str(Chem.MolToSmiles(finish(flat, kept, prompt)))
+    return str(Chem.MolToSmiles(prompt.finish(flat, kept)))
 
 
 @settings(max_examples=60)
@@ -49,7 +48,7 @@ def test_a_molecule_kept_whole_gets_its_stereo_back_in_any_order_of_atoms(
     flat = Chem.Mol(prompt.core)
     sample = Chem.RenumberAtoms(flat, [int(a) for a in order])
     kept = [int(np.flatnonzero(order == a)[0]) for a in range(n)]
-    assert Chem.MolToSmiles(finish(sample, kept, prompt)) == Chem.MolToSmiles(mol)
+    assert Chem.MolToSmiles(prompt.finish(sample, kept)) == Chem.MolToSmiles(mol)
 
 
 @pytest.mark.parametrize(

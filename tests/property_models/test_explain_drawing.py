@@ -25,8 +25,8 @@ from property_models.explain import (
 )
 from property_models.explain.drawing import BLUE, GREY, ORANGE, colour_of
 from property_models.features import Features
+from property_models.model_card import ModelCard
 from property_models.predictor import Predictor
-from property_models.store import ModelCard
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 
