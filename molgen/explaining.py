@@ -202,18 +202,24 @@ def _counterfactuals_table(explanation: Explanation) -> Markup:
     shown = explanation.counterfactuals[:N_COUNTERFACTUALS]
     if not shown:
         return Markup("<p>No group here has a common replacement.</p>")
-    return Markup(
+    note = Markup("")
+    if shown[0].stereo_left_out:
+        note = Markup(
+            "<p class='note'>Groups are exchanged without stereochemistry, so it is left out of "
+            "both sides below: without it, this molecule is predicted as {:.2f}.</p>"
+        ).format(shown[0].baseline)
+    return note + Markup(
         "<table><tr><th>replace</th><th>by</th><th>prediction</th><th>interval</th><th></th>"
         "<th>measured pairs</th><th>gives</th></tr>{}</table>"
-    ).format(Markup("").join(_counterfactual_row(c, explanation.value) for c in shown))
+    ).format(Markup("").join(_counterfactual_row(c) for c in shown))
 
 
-def _counterfactual_row(c: Counterfactual, own_value: float) -> Markup:
+def _counterfactual_row(c: Counterfactual) -> Markup:
     pairs = f"{c.measured_change:+.2f} (n = {c.n_pairs})" if c.n_pairs else ""
     return Markup(
         "<tr><td>{}</td><td>{}</td><td>{:.2f} → {:.2f}</td><td>{:.2f} to {:.2f}</td><td>{}</td>"
         "<td>{}</td><td><code>{}</code></td></tr>"
-    ).format(c.before, c.after, own_value, c.value, c.low, c.high, c.effect, pairs, c.smiles)
+    ).format(c.before, c.after, c.baseline, c.value, c.low, c.high, c.effect, pairs, c.smiles)
 
 
 def _number(value: float) -> Markup:

@@ -102,13 +102,9 @@ _MOLECULENET = {
     "bbbp": ("BBBP.csv", "bbbp_datasets.py"),
     "bace": ("bace.csv", "bace_datasets.py"),
     "esol_delaney": ("delaney-processed.csv", "delaney_datasets.py"),
-    "freesolv": ("freesolv.csv.gz", "freesolv_dataset.py"),
+    # Not freesolv.csv.gz beside it: there the values are scaled to mean 0 and deviation 1.
+    "freesolv": ("SAMPL.csv", "sampl_datasets.py"),
     "hiv": ("HIV.csv", "hiv_datasets.py"),
-}
-
-
-_MOLECULENET_NOTES = {
-    "freesolv": "That its column y is in kcal/mol, as in common copies, was not verified.",
 }
 
 
@@ -119,7 +115,6 @@ def _moleculenet(table: str, file: str, loader: str) -> Home:
         downloads=(Download(f"moleculenet_{file}", f"{_DEEPCHEM}/{file}"),),
         licence=_MOLECULENET_TERMS,
         seen_at=_DEEPCHEM_LOADERS.format(loader),
-        note=_MOLECULENET_NOTES.get(table, ""),
     )
 
 

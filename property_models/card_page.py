@@ -69,7 +69,8 @@ def _facts(card: ModelCard) -> str:
         for member, weight in zip(card.members, card.weights, strict=True)
     ]
     facts = {
-        "Predicts": f"{card.task}, in {card.unit}; higher is {card.higher_is}",
+        "Predicts": f"{card.task}, in {card.unit or 'a unit that is not stated'}; "
+        f"higher is {card.higher_is}",
         "Intended use": card.intended_use,
         "Not for": card.limits,
         "Members": ", ".join(kinds),

@@ -1,10 +1,10 @@
 """From rows to one value per compound: duplicates, conflicts and censored values.
 
 Several measurements of one structure (same canonical SMILES after standardising, so salts and
-charge states count as one) become their median. Exact values come before bounds: a bound ('<',
-'>') is used only where a structure has nothing better, because most models take it for the value
-itself; `Table.relation` marks it for those that can do more. Whatever is left out is counted with
-its reason.
+charge states count as one, but for the forms that `molecules` names) become their median. Exact
+values come before bounds: a bound ('<', '>') is used only where a structure has nothing better,
+because most models take it for the value itself; `Table.relation` marks it for those that can do
+more. Whatever is left out is counted with its reason.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def _smiles_table(parts: Parts) -> pd.DataFrame:
             "mol": "smiles",  # bace
             "ESOL predicted log solubility in mols per litre": "predicted",
             "measured log solubility in mols per litre": "logp",  # so named in common copies
-            "y": "freesolv",
+            "expt": "freesolv",  # measured, in kcal/mol; `calc` beside it is simulated
         }
     )
     text = [c for c in frame.columns if c != "smiles" and not _is_number(frame[c])]

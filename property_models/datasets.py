@@ -210,7 +210,8 @@ def read_dataset(name: str) -> Rows:
     """Reads a known data set from the data folder or the downloads.
 
     Raises:
-        DataError: Unknown, not at hand, or its table lacks a column or every row.
+        DataError: Unknown, not at hand, or its table lacks a column or every row, or holds the
+            values on another scale.
     """
     source = find_source(name)
     path = dataset_path(name)
@@ -228,6 +229,7 @@ def read_dataset(name: str) -> Rows:
         reasons = _first_reason(reasons, problems)
         relation = flipped(relation)
     reasons = _first_reason(reasons, _outside(values, source.valid_range))
+    _check_scale(values, path, source)
     official = np.zeros(len(frame), bool)
     if source.split_column:
         official = frame[source.split_column].isin(source.test_values).to_numpy(dtype=bool)
@@ -237,7 +239,7 @@ def read_dataset(name: str) -> Rows:
         official,
         _provenance(name, source.file, path, source.origin, source.licence),
         relation=relation,
-        year=_floats(frame, source.year_column),
+        year=_years(frame, path, source.year_column),
         assay=text_column(frame[source.assay_column]) if source.assay_column else None,
         reasons=reasons,
         rules=CleaningRules(conflict_limit=source.conflict_limit),
@@ -254,6 +256,23 @@ def _selected(frame: pd.DataFrame, path: Path, source: DataSource) -> pd.DataFra
     extra = [source.split_column, source.relation_column, source.year_column, source.assay_column]
     _require_columns(frame, path, ["smiles", *filter(None, extra)])
     return frame
+
+
+def _check_scale(values: NDArray[np.float64], path: Path, source: DataSource) -> None:
+    """DataError where a table does not reach as far down as its data set does."""
+    measured = values[np.isfinite(values)]
+    if not measured.size or measured.min() < source.reaches_below:
+        return
+    cure = (
+        f"fetch it again with `molgen data fetch {source.name} --force`"
+        if path == cache_folder() / source.file
+        else f"replace it, or remove it and run `molgen data fetch {source.name} --force`"
+    )
+    raise DataError(
+        f"{path}: the smallest value of {source.name} is {measured.min():.4g}, but it should be "
+        f"below {source.reaches_below:g}: this copy is on another scale than the measurements; "
+        f"{cure}"
+    )
 
 
 def _column(wanted: str, frame: pd.DataFrame, path: Path) -> str:
@@ -300,8 +319,8 @@ def read_file(
         rules: How several values of one structure become one.
 
     Raises:
-        DataError: The file or a column is missing, a value is no number (names the row), or a
-            unit cannot be converted.
+        DataError: The file or a column is missing, a value is no number (names the row), a year
+            column holds no number, or a unit cannot be converted.
     """
     frame = _read_frame(path)
     columns = [smiles_column, value_column, unit_column, relation_column, year_column, assay_column]
@@ -323,7 +342,7 @@ def read_file(
         np.zeros(len(frame), bool),
         _provenance(path.stem, path.name, path, "user's own table", licence),
         relation=relation,
-        year=_floats(frame, year_column),
+        year=_years(frame, path, year_column),
         assay=text_column(frame[assay_column]) if assay_column else None,
         reasons=reasons,
         rules=rules,
@@ -352,7 +371,8 @@ def _provenance(name: str, file: str, path: Path, origin: str, licence: str) -> 
     }
 
 
-def _floats(frame: pd.DataFrame, column: str) -> NDArray[np.float64] | None:
+def _years(frame: pd.DataFrame, path: Path, column: str) -> NDArray[np.float64] | None:
+    """Years, NaN where a cell is none; DataError where no cell of a filled column is one."""
     import pandas as pd
 
     if not column:
@@ -360,6 +380,12 @@ def _floats(frame: pd.DataFrame, column: str) -> NDArray[np.float64] | None:
     numbers: NDArray[np.float64] = pd.to_numeric(frame[column], errors="coerce").to_numpy(
         dtype=np.float64
     )
+    filled = [cell for cell in text_column(frame[column]) if cell]
+    if filled and not np.isfinite(numbers).any():
+        raise DataError(
+            f"{path}: no cell of column {column!r} is a year; the first that is not empty holds "
+            f"{filled[0]!r}. Give numbers such as 2001, or leave `year_column` out"
+        )
     return numbers
 
 

@@ -69,13 +69,18 @@ def nearest_k(
     Args:
         queries: uint64, shape (n, n_words).
         reference: uint64, shape (m, n_words), m >= 1.
-        k: Wanted neighbours; where the reference has fewer rows, it is m.
+        k: Wanted neighbours, at least 1; where the reference has fewer rows, it is m.
 
     Returns:
         (rows, similarity): int64 and float64, shape (n, min(k, m)), nearest first; earlier rows
         first among equals.
+
+    Raises:
+        ValueError: k is below 1, or there is no reference row.
     """
     k = min(k, len(reference))
+    if k < 1:  # the compiled loop does not check where it writes
+        raise ValueError("the nearest neighbours need k >= 1 and at least one reference row")
     by_word = np.ascontiguousarray(reference.T)
     rows, similarity = _nearest(queries, by_word, counts(queries), counts(reference), k)
     return rows, similarity

@@ -21,7 +21,7 @@ from typing import Any
 
 from property_models.addresses import HOMES, Download, Home
 from property_models.conversion import convert
-from property_models.datasets import cache_folder, file_sha256, find_table
+from property_models.datasets import DATA_VARIABLE, cache_folder, file_sha256, find_table
 from property_models.errors import DataError
 from property_models.sources import find_source
 
@@ -37,7 +37,7 @@ class Fetched:
     Attributes:
         path: The table.
         messages: What the user should know: terms, checksums that could not be verified, rows
-            that were left out.
+            that were left out, another copy that is read in place of this one.
     """
 
     path: Path
@@ -106,6 +106,12 @@ def fetch(
     partial = target.with_suffix(".parquet.partial")
     frame.to_parquet(partial, index=False)
     os.replace(partial, target)
+    read = find_table(home.file)
+    if read is not None and not read.samefile(target):
+        messages.append(
+            f"{read} is still the copy that is read, because {DATA_VARIABLE} comes before the "
+            f"downloads; remove it, or unset {DATA_VARIABLE}, to read {target}"
+        )
     return Fetched(target, messages)
 
 

@@ -306,12 +306,25 @@ def _official_source(rows: Rows) -> DataSource:
 def _official_test(
     rows: Rows, source: DataSource, endpoint: Endpoint, training: _Training, map: Map
 ) -> dict[str, Any]:
-    """Fits on the official training rows, evaluates once on the official test rows."""
+    """Fits on the official training rows, evaluates once on the official test rows.
+
+    A test row without a value, or with a bound for one, judges nothing; it is counted.
+    """
     task = endpoint.task
     table = clean(rows.where(~rows.official_test), task=task)
     test = rows.where(rows.official_test)
+    exact = np.isfinite(test.values)
+    if test.relation is not None:
+        exact &= test.relation == "="
+    n_without_value = int((~exact).sum())
+    test = test.where(exact)
     molecules = standardise_all(test.smiles)
-    usable = np.array([molecule.mol is not None for molecule in molecules])
+    usable = np.array([molecule.mol is not None for molecule in molecules], bool)
+    if not usable.any():
+        raise DataError(
+            f"{rows.provenance.get('dataset', 'this table')}: no row of the official test split "
+            "has an exact value and a usable structure: set `official_test: false`"
+        )
     mols = [molecule.mol for molecule in molecules if molecule.mol is not None]
     auxiliary = training.auxiliary
     if auxiliary is not None and training.strict:
@@ -334,17 +347,20 @@ def _official_test(
     rng = np.random.default_rng(derived_seed(training.seed, "bootstrap"))
     intervals = evaluate.bootstrap_intervals(task, measured, score, rng=rng)
     metric = source.official_metric
+    found = evaluate.metrics(task, measured, score)
     return finite(
         {
             "split": "official split of the source; evaluated once, never used to choose",
             "n_train": len(table),
             "n_test": int(usable.sum()),
             "n_test_without_prediction": int((~usable).sum()),
+            "n_test_without_value": n_without_value,
             "metric": metric,
-            "value": evaluate.metrics(task, measured, score)[metric],
+            "value": found[metric],
             "interval_95": list(intervals[metric]),
             "peer": source.peer,
             "peer_value": source.peer_value,
-            "all": evaluate.metrics(task, measured, score),
+            # The score is not calibrated: how good it is as a probability is no result.
+            "all": {k: v for k, v in found.items() if k not in ("brier", "ece")},
         }
     )

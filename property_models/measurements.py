@@ -173,5 +173,18 @@ def flipped(relations: Relations) -> Relations:
 
 
 def text_column(column: Any) -> list[str]:
-    """Cells as text, '' where empty."""
-    return [cell.strip() if isinstance(cell, str) else "" for cell in column]
+    """Cells as text, '' where empty; whole numbers without a decimal point.
+
+    A column of numbers with a gap is read as floats: 101.0 and 101 are the same label.
+    """
+    return [_as_text(cell) for cell in column]
+
+
+def _as_text(cell: object) -> str:
+    if _is_missing(cell):
+        return ""
+    if isinstance(cell, float | np.floating | Decimal):
+        number = float(cell)
+        if number.is_integer():
+            return str(int(cell))
+    return str(cell).strip()

@@ -1,8 +1,14 @@
 """The one door for structures: parse, standardise for prediction, identify.
 
 A predictor sees the largest organic fragment of a molecule, uncharged where protons allow it,
-rebuilt from its canonical SMILES. So a salt, a protonation state and an atom order do not change
-a prediction. Tautomers and stereochemistry are left as they were written.
+rebuilt from its canonical SMILES. So an atom order, a counter-ion written as a fragment of its own
+and the protonation of acids and amines do not change a prediction. These forms of one compound
+stay different:
+
+- beside a charge that no proton can take away, an acid keeps the form it was written in: carnitine
+  with its carboxylate, and with the acid group of its hydrochloride;
+- a metal written with a bond, as in [Na]OC(=O)c1ccccc1, is kept, and so is its molecule;
+- tautomers and stereochemistry are left as they were written.
 """
 
 from __future__ import annotations
@@ -71,7 +77,8 @@ def standardise(smiles: object) -> Molecule:
     """Makes one input ready for prediction; never raises on a bad structure.
 
     Returns:
-        The molecule (largest organic fragment, uncharged), or a reason why there is none:
+        The molecule (largest organic fragment, uncharged where protons allow it; see above for
+        what stays as written), or a reason why there is none:
         unparsable, without carbon, with an attachment point, or above `MAX_HEAVY_ATOMS`.
     """
     mol, reason = parse(smiles)

@@ -205,8 +205,9 @@ class Network:
     def score(self, features: Features) -> tuple[Array, Array]:
         """Mean and standard deviation over the networks, float64, shape (n,).
 
-        Computed in double precision on one thread and rounded to 1e-6: the last bits of a
-        matrix product depend on the size of the batch, the rounded result does not.
+        Computed in double precision on one thread. The networks' output, in standard deviations
+        of the learnt values or as a probability, is rounded to 1e-6: the last bits of a matrix
+        product depend on the size of the batch, the rounded result does not.
         """
         votes = np.empty((len(self.modules), len(features)))
         modules = [module.double().eval() for module in self.modules]
@@ -220,7 +221,7 @@ class Network:
                     if self.task == "classification":
                         raw = torch.sigmoid(raw)
                     vote[rows] = raw.numpy()
-        votes = inverse(self.recipe.transform, np.round(votes * self.scale + self.mean, 6))
+        votes = inverse(self.recipe.transform, np.round(votes, 6) * self.scale + self.mean)
         return votes.mean(axis=0), votes.std(axis=0)
 
 

@@ -106,8 +106,9 @@ class Predictor:
     def predict(self, smiles: Sequence[str]) -> Prediction:
         """Predicts molecules in order.
 
-        A salt form, a charge state and the order of atoms or molecules change nothing. A SMILES
-        that cannot be predicted gives NaN and a reason; nothing is raised for it.
+        The order of atoms or molecules changes nothing, nor do a counter-ion written apart and
+        charges that protons can take away; `molecules` names the forms that stay different. A
+        SMILES that cannot be predicted gives NaN and a reason; nothing is raised for it.
 
         Raises:
             DataError: One text in place of a list of them.
@@ -119,15 +120,17 @@ class Predictor:
 
         Args:
             smiles: n molecules.
-            k: At most so many of each.
+            k: At most so many of each, at least 1.
 
         Returns:
             Length n, nearest first; an empty list where the SMILES cannot be read.
 
         Raises:
-            DataError: One text in place of a list of them.
+            DataError: One text in place of a list of them, or k below 1.
         """
         _check_many(smiles)
+        if k < 1:
+            raise DataError(f"k is {k}, but the number of neighbours must be 1 or more")
         reference = self.parts.reference
         found: list[list[Neighbour]] = [[] for _ in smiles]
         for start in range(0, len(smiles), CHUNK):

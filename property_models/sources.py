@@ -37,6 +37,8 @@ class DataSource:
         unit: Unit of the column where it is transformed.
         transform: What is done to the column: 'neg_log10_molar' gives -log10(mol/L).
         valid_range: Values outside, after the transform, are not used.
+        reaches_below: The data set holds a smaller value than this. A table without one is on
+            another scale and is refused. Infinite where nothing is checked.
         conflict_limit: Duplicates of one structure that span more than this are dropped.
         official_metric: Metric of the official test split; '' where there is none.
         peer: A published model on that split.
@@ -57,6 +59,7 @@ class DataSource:
     unit: str = ""
     transform: UnitTransform = "none"
     valid_range: tuple[float, float] = (-math.inf, math.inf)
+    reaches_below: float = math.inf
     conflict_limit: float = math.inf
     official_metric: str = ""
     peer: str = ""
@@ -202,13 +205,16 @@ SIDER_COLUMNS = (
 )
 
 
-def _moleculenet(name: str, table: str, column: str) -> DataSource:
+def _moleculenet(
+    name: str, table: str, column: str, *, reaches_below: float = math.inf
+) -> DataSource:
     return DataSource(
         name=name,
         file=f"property/moleculenet_{table}.parquet",
         value_column=column,
         origin="https://moleculenet.org/datasets-1",
         licence=_MOLECULENET_TERMS,
+        reaches_below=reaches_below,
     )
 
 
@@ -389,7 +395,8 @@ DATASETS: dict[str, DataSource] = {
         _moleculenet("moleculenet_bbbp", "bbbp", "p_np"),
         _moleculenet("moleculenet_bace", "bace", "Class"),
         _moleculenet("moleculenet_esol", "esol_delaney", "logp"),
-        _moleculenet("moleculenet_freesolv", "freesolv", "freesolv"),
+        # In kcal/mol it reaches -25; scaled to deviation 1, as an earlier address gave it, -6.
+        _moleculenet("moleculenet_freesolv", "freesolv", "freesolv", reaches_below=-10.0),
         _moleculenet("moleculenet_hiv", "hiv", "HIV_active"),
         *_herg(),
         _pxr("openadmet_pxr", "pxr"),

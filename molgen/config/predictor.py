@@ -15,18 +15,32 @@ if TYPE_CHECKING:
 
 Transform = Literal["none", "log10", "logit_percent"]
 SISTERS = "sisters"
+_PROBABILITY = "probability"
 
 
 class EndpointConfig(Section):
-    """An endpoint of the user's own; its name becomes the column and the folder name."""
+    """An endpoint of the user's own; its name becomes the column and the folder name.
+
+    Without a `unit`, a classification is in probability and a regression in the unit of its data:
+    `data.unit`, or -log10(mol/L) after `neg_log10_molar`.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     task: Literal["regression", "classification"]
-    unit: str = "probability"
+    unit: str = ""
     higher_is: Literal["better", "worse", "neutral"]
     meaning: str = ""
     assay: str = ""
     source: str = ""
+
+    @model_validator(mode="after")
+    def _unit_of_its_task(self) -> EndpointConfig:
+        if self.task == "regression" and self.unit == _PROBABILITY:
+            raise ValueError(
+                "unit: probability is that of a classification; give the unit of the values, such "
+                "as pIC50 or log10(mol/L)"
+            )
+        return self
 
 
 class DataConfig(Section):
@@ -34,9 +48,9 @@ class DataConfig(Section):
 
     Signs of bounds ('>10000', '<0.5', '~3') may stand in the value column or in a column of
     their own. `unit` or `unit_column` with `transform: neg_log10_molar` turns concentrations
-    into -log10(mol/L). The last four fields say how several values of one structure become one;
-    `conflict_limit` is in the endpoint's unit (null: one log unit after that transform, else
-    none).
+    into -log10(mol/L); without a transform `unit` must be the endpoint's. The last three fields
+    say how several values of one structure become one; `conflict_limit` is in the endpoint's unit
+    (null: one log unit after that transform, else none).
     """
 
     dataset: str | None = None
@@ -174,13 +188,44 @@ class PredictorConfig(Section):
             raise ValueError(str(error)) from error
         return self
 
+    @model_validator(mode="after")
+    def _units_agree(self) -> PredictorConfig:
+        from property_models.measurements import MOLAR
+
+        about, data = self.resolved_endpoint(), self.data
+        if data is None or about.task == "classification":
+            return self
+        if data.transform == "neg_log10_molar":
+            if about.unit in MOLAR:
+                raise ValueError(
+                    f"endpoint.unit is {about.unit}, but data.transform: neg_log10_molar makes "
+                    "-log10(mol/L) of the values: give the endpoint that unit, such as pIC50, or "
+                    "leave the transform out"
+                )
+        elif data.unit and not _same_unit(data.unit, about.unit):
+            raise ValueError(
+                f"data.unit is {data.unit}, but endpoint {about.name} is in {about.unit}, and "
+                "without data.transform the values stay in data.unit: convert the table, or give "
+                "both the same unit"
+            )
+        return self
+
     def resolved_endpoint(self) -> Endpoint:
-        """The endpoint, from the catalogue or as described here."""
+        """The endpoint, from the catalogue or as described here, with a unit where one is known."""
         from property_models.endpoints import Endpoint, endpoint
 
         if isinstance(self.endpoint, str):
             return endpoint(self.endpoint)
-        return Endpoint(**self.endpoint.model_dump())
+        described = self.endpoint.model_dump()
+        return Endpoint(**{**described, "unit": self.endpoint.unit or self._unit_of_data()})
+
+    def _unit_of_data(self) -> str:
+        """Unit of the values that are learnt; '' where the config does not tell."""
+        if not isinstance(self.endpoint, str) and self.endpoint.task == "classification":
+            return _PROBABILITY
+        if self.data is None:
+            return ""
+        return "-log10(mol/L)" if self.data.transform == "neg_log10_molar" else self.data.unit
 
     def resolved_auxiliary(self) -> tuple[str, ...]:
         """Names of the sister endpoints; `sisters` stands for the endpoint's own panel.
@@ -194,3 +239,10 @@ class PredictorConfig(Section):
             return tuple(endpoint(name).name for name in self.auxiliary)
         name = self.resolved_endpoint().name
         return tuple(sister.name for sister in sisters(name))
+
+
+def _same_unit(first: str, second: str) -> bool:
+    """Whether two units are one, however written: uM, µM and umol/L."""
+    from property_models.measurements import MOLAR
+
+    return first == second or (first in MOLAR and MOLAR[first] == MOLAR.get(second))

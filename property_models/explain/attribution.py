@@ -72,7 +72,9 @@ def log_odds(probability: Array) -> Array:
 
 def attribution_unit(endpoint: Endpoint) -> str:
     """Unit of the attributions of `predictor_score`."""
-    return "log-odds" if endpoint.task == "classification" else endpoint.unit
+    if endpoint.task == "classification":
+        return "log-odds"
+    return endpoint.unit or "unit not stated"
 
 
 def attribute_atoms(

@@ -3,11 +3,14 @@
 "Replace Cl by F: hERG 0.71 -> 0.44". Groups are exchanged by replacements seen in measured
 matched pairs (`pairs.replacements_of`) or by the list of common ones below, each product is
 predicted with its interval, and only where the intervals support it is a change called one.
+
+An exchanged group may bear or lose a stereocentre, so stereochemistry is left out of both sides:
+the neighbours are compared with the molecule written without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import permutations
@@ -18,7 +21,7 @@ from rdkit import Chem
 
 from property_models.errors import DataError
 from property_models.explain.pairs import HYDROGEN, Replacement, cuts, join
-from property_models.molecules import standardise, standardise_all
+from property_models.molecules import canonical_smiles, standardise, standardise_all
 
 if TYPE_CHECKING:
     from property_models.endpoints import Direction
@@ -72,7 +75,10 @@ class Counterfactual:
         value: Predicted for the neighbour.
         low: Lower end of its interval.
         high: Upper end.
-        change: `value` less the molecule's own.
+        baseline: Predicted for the molecule itself, without its stereochemistry.
+        stereo_left_out: Whether the molecule has stereochemistry; only then may `baseline` differ
+            from its own prediction.
+        change: `value` less `baseline`.
         supported: Whether the intervals support a real change; see `is_supported`.
         effect: 'better', 'worse' or, for a neutral endpoint, 'higher' or 'lower'; 'no clear
             change' where it is not supported.
@@ -87,6 +93,8 @@ class Counterfactual:
     value: float
     low: float
     high: float
+    baseline: float
+    stereo_left_out: bool
     change: float
     supported: bool
     effect: str
@@ -112,6 +120,8 @@ def counterfactuals(
 ) -> list[Counterfactual]:
     """Neighbours of a molecule by one replaced group, the largest supported improvement first.
 
+    Both sides of a comparison are without stereochemistry; see `Counterfactual.baseline`.
+
     Args:
         predictor: Whose prediction is to change.
         smiles: The molecule; a salt is stripped and charges are neutralised as for a prediction.
@@ -129,11 +139,13 @@ def counterfactuals(
     if molecule.mol is None:
         raise DataError(f"{smiles!r} cannot be explained: {molecule.reason}")
     options = common_replacements() if replacements is None else list(replacements)
-    neighbours = _neighbours(molecule.mol, molecule.smiles, options)
+    flat = _without_stereo(molecule.mol)
+    neighbours = _neighbours(molecule.mol, {molecule.smiles, flat}, options)
     neighbours = dict(sorted(neighbours.items(), key=_most_measured)[:max_neighbours])
-    prediction = predictor.predict([molecule.smiles, *neighbours])
+    prediction = predictor.predict([flat, *neighbours])
+    stereo_left_out = flat != molecule.smiles
     found = [
-        _judged(prediction, row, product, replacement, predictor)
+        _judged(prediction, row, product, replacement, predictor, stereo_left_out)
         for row, (product, replacement) in enumerate(neighbours.items(), start=1)
         if not prediction.reasons[row]
     ]
@@ -164,16 +176,30 @@ def is_supported(prediction: Prediction, a: int, b: int, *, task: str) -> bool:
     return difference > float(np.hypot(half[a], half[b]))
 
 
-def sentence(counterfactual: Counterfactual, *, name: str, own_value: float) -> str:
-    """In words: "replace Cl by F: herg_block 0.71 -> 0.44 (better)"."""
+def sentence(counterfactual: Counterfactual, *, name: str) -> str:
+    """In words: "replace Cl by F: herg_block 0.71 -> 0.44 (better)".
+
+    For a molecule with stereochemistry it adds that both numbers are without it.
+    """
     c = counterfactual
-    return f"replace {c.before} by {c.after}: {name} {own_value:.2f} → {c.value:.2f} ({c.effect})"
+    text = f"replace {c.before} by {c.after}: {name} {c.baseline:.2f} → {c.value:.2f} ({c.effect})"
+    return f"{text}, both without stereochemistry" if c.stereo_left_out else text
+
+
+def _without_stereo(mol: Chem.Mol) -> str:
+    """SMILES as predicted of the molecule without stereochemistry; isotopes stay."""
+    flat = Chem.Mol(mol)
+    Chem.RemoveStereochemistry(flat)
+    return standardise(canonical_smiles(flat)).smiles
 
 
 def _neighbours(
-    mol: Chem.Mol, smiles: str, options: Sequence[Replacement]
+    mol: Chem.Mol, own: Collection[str], options: Sequence[Replacement]
 ) -> dict[str, Replacement]:
-    """Products by SMILES as predicted, each with the replacement of most measured pairs."""
+    """Products by SMILES as predicted, each with the replacement of most measured pairs.
+
+    They have no stereochemistry. The molecule itself, in the forms `own`, is not among them.
+    """
     by_group: dict[str, list[Replacement]] = {}
     for option in options:
         by_group.setdefault(option.before, []).append(option)
@@ -185,10 +211,9 @@ def _neighbours(
             product = join(cut.core, option.after)
             if product and (product not in made or made[product].n_pairs < option.n_pairs):
                 made[product] = option
-    flat = Chem.MolToSmiles(Chem.MolFromSmiles(smiles), isomericSmiles=False)
     standard = standardise_all(made)
     found = {m.smiles: option for m, option in zip(standard, made.values(), strict=True)}
-    return {s: option for s, option in found.items() if s and s not in (smiles, flat)}
+    return {s: option for s, option in found.items() if s and s not in own}
 
 
 def _is_plausible(core: str, after: str, before: str) -> bool:
@@ -233,8 +258,14 @@ def _most_measured(item: tuple[str, Replacement]) -> tuple[int, str]:
 
 
 def _judged(
-    prediction: Prediction, row: int, smiles: str, replacement: Replacement, predictor: Predictor
+    prediction: Prediction,
+    row: int,
+    smiles: str,
+    replacement: Replacement,
+    predictor: Predictor,
+    stereo_left_out: bool,
 ) -> Counterfactual:
+    """The neighbour in a row of a prediction, compared with the molecule in row 0."""
     change = float(prediction.value[row] - prediction.value[0])
     supported = is_supported(prediction, 0, row, task=predictor.card.task)
     return Counterfactual(
@@ -244,6 +275,8 @@ def _judged(
         value=float(prediction.value[row]),
         low=float(prediction.low[row]),
         high=float(prediction.high[row]),
+        baseline=float(prediction.value[0]),
+        stereo_left_out=stereo_left_out,
         change=change,
         supported=supported,
         effect=effect(change, predictor.endpoint.higher_is) if supported else "no clear change",

@@ -139,3 +139,8 @@ def test_what_cannot_be_saved_leaves_the_predictor_before_it(
     with pytest.raises(KeyError):
         save(tmp_path / "logp", broken, replace(predictor.parts, weights=[1.0, 0.0]))
     assert {p.name: p.read_bytes() for p in (tmp_path / "logp").iterdir()} == before
+
+
+def test_a_unit_that_is_not_stated_leaves_no_gap_on_the_page(predictor: Predictor) -> None:
+    page = card_page(replace(predictor.card, unit=""))
+    assert "regression, in a unit that is not stated; higher is neutral" in page

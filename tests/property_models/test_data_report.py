@@ -140,3 +140,14 @@ def test_a_known_data_set_is_reported_by_name(
     )
     report = report_on_dataset("tox21_nr_ar")
     assert report.task == "classification" and "NR-AR" in report.meaning
+
+
+def test_a_repeated_bound_is_no_repeated_measurement(tmp_path: Path) -> None:
+    smiles: list[object] = ["CCO", "CCO", "CCO", "CCN", "CCN", "CCC"]
+    relation = np.array([">", ">", ">", "=", "=", "="])
+    values = np.array([10.0, 10.0, 10.0, 2.0, 2.6, 3.0])
+    rows = Rows(smiles, values, np.zeros(6, bool), relation=relation)
+    write_html(report_on(rows, title="bounds"), tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "<th>compounds with several exact measurements</th><td>1</td>" in page
+    assert "differ by less than 0.6:" in page  # not 0.3, as with a bound that agrees with itself

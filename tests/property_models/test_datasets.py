@@ -19,7 +19,7 @@ from property_models.datasets import (
     read_file,
 )
 from property_models.errors import DataError
-from property_models.measurements import read_numbers
+from property_models.measurements import read_numbers, text_column
 from property_models.molecules import inchikey_block
 
 
@@ -144,6 +144,23 @@ def test_a_part_of_the_rows_keeps_every_column(tmp_path: Path) -> None:
     assert part.relation is not None and part.relation.tolist() == [">"]
 
 
+def test_assays_named_by_numbers_keep_their_names(tmp_path: Path) -> None:
+    path = csv(tmp_path, "smiles,value,assay\nC,1,101\nCC,2,102\nCCC,3,\nCCCC,4,101\n")
+    assert read_file(path, assay_column="assay").assay == ["101", "102", "", "101"]
+    found = text_column([101, 101.0, np.float32(2), 1.5, Decimal("7"), " a ", None, np.nan, pd.NA])
+    assert found == ["101", "101", "2", "1.5", "7", "a", "", "", ""]
+
+
+def test_a_year_column_without_a_year_is_refused_by_name(tmp_path: Path) -> None:
+    dates = csv(tmp_path, "smiles,value,when\nC,1,\nCC,2,May 1999\n")
+    with pytest.raises(DataError, match=r"no cell of column 'when' is a year.*'May 1999'"):
+        read_file(dates, year_column="when")
+    some = read_file(csv(tmp_path, "smiles,value,when\nC,1,n/k\nCC,2,1999\n"), year_column="when")
+    assert some.year is not None and np.array_equal(some.year, [np.nan, 1999.0], equal_nan=True)
+    empty = read_file(csv(tmp_path, "smiles,value,when\nC,1,\nCC,2,\n"), year_column="when")
+    assert empty.year is not None and np.isnan(empty.year).all()
+
+
 # -- known data sets ------------------------------------------------------------------------
 
 
@@ -235,3 +252,22 @@ def test_the_data_folder_comes_before_the_downloads(folders: Path, tmp_path: Pat
 def test_structures_are_none_where_the_data_is_not_at_hand() -> None:
     assert known_structures("fxa_pki") is None
     assert known_structures("an endpoint of my own") is None
+
+
+SCALED = {"smiles": ["COc1ccc(C(=O)N(C)C)cc1", "CCO"], "freesolv": [-1.874, -0.31]}
+
+
+def test_scaled_hydration_energies_of_an_earlier_download_are_refused(
+    folders: Path, tmp_path: Path
+) -> None:
+    file = "property/moleculenet_freesolv.parquet"
+    write(tmp_path / "cache", file, SCALED)  # type: ignore[arg-type]  # list is invariant
+    with pytest.raises(
+        DataError, match=r"-1\.874, but it should be below -10.*fetch it again.*--force"
+    ):
+        read_dataset("moleculenet_freesolv")
+    write(folders, file, SCALED)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"data/property/.*replace it, or remove it and run"):
+        read_dataset("moleculenet_freesolv")
+    write(folders, file, {**SCALED, "freesolv": [-11.01, -5.0]})
+    assert read_dataset("moleculenet_freesolv").values.tolist() == [-11.01, -5.0]

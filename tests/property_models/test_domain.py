@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from rdkit import DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
@@ -55,3 +56,10 @@ def test_between_a_tenth_and_a_third_of_held_out_compounds_is_outside(
     for hard in (difficulty, 1.0 - similarity):  # unrelated, or the same thing said twice
         inside = fit_domain(similarity, hard).contains(similarity, hard)
         assert 0.10 <= (~inside).mean() <= 0.30
+
+
+def test_no_neighbours_cannot_be_asked_for() -> None:
+    bits = np.ones((3, 16), np.uint64)
+    for reference, k in ((bits, 0), (bits, -1), (bits[:0], 1)):
+        with pytest.raises(ValueError, match=r"k >= 1 and at least one reference row"):
+            nearest_k(bits, reference, k)

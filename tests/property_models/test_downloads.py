@@ -207,6 +207,29 @@ def test_a_table_is_downloaded_again_where_that_is_asked_for(server: Server, cac
     assert (cache / "downloads" / "group.zip").is_file()  # what was there stays
 
 
+def test_a_copy_that_is_read_in_place_of_a_forced_download_is_named(
+    server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["/zip"] = admet_zip()
+    home = replace(find_home("ames"), downloads=(Download("group.zip", f"{server.url}/zip"),))
+    alone = fetch("ames", home=home)
+    assert not any("still the copy" in message for message in alone.messages)
+    monkeypatch.setenv("MOLGEN_DATA", str(cache))  # the same file by another way
+    assert not any("still" in message for message in fetch("ames", home=home, force=True).messages)
+    mine = tmp_path / "mine" / home.file
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(alone.path.read_bytes())
+    monkeypatch.setenv("MOLGEN_DATA", str(tmp_path / "mine"))
+    *_, last = fetch("ames", home=home, force=True).messages
+    assert last.startswith(f"{mine} is still the copy that is read, because MOLGEN_DATA")
+    assert str(alone.path) in last
+
+
+def test_hydration_energies_are_fetched_as_measured_and_not_scaled() -> None:
+    (download,) = find_home("moleculenet_freesolv").downloads
+    assert download.url.endswith("/datasets/SAMPL.csv")
+
+
 def test_a_download_of_another_layout_is_a_data_error(server: Server) -> None:
     home = replace(find_home("ames"), downloads=(Download("g.zip", f"{server.url}/a.csv"),))
     with pytest.raises(DataError, match="do not have the layout expected"):
@@ -230,6 +253,13 @@ LAYOUTS: list[tuple[str, list[str], dict[str, object]]] = [
         {"drug_id": "d", "smiles": "CCO", "species": "Homo sapiens", "pct_bound": 90.5},
     ),
     ("tox21_nr_ar", ["NR-AR,mol_id,smiles\n1,T1,OCC\n"], {"NR-AR": 1, "smiles": "CCO"}),
+    (
+        "moleculenet_freesolv",
+        [
+            "iupac,smiles,expt,calc\nethanol,OCC,-5.0,-4.9\namide,COc1ccc(C(=O)N(C)C)cc1,-11.01,-9.6\n"
+        ],
+        {"smiles": "CCO", "freesolv": -5.0},
+    ),
     ("moleculenet_bace", ["mol,CID,Class,pIC50\nOCC,b,1,9.1\n"], {"smiles": "CCO", "Class": 1}),
     (
         "moleculeace_fxa_ki",

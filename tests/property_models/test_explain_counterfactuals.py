@@ -118,9 +118,35 @@ def test_neighbours_are_sorted_by_improvement_and_named() -> None:
     chlorine_to_fluorine = next(c for c in found if (c.before, c.after) == ("Cl", "F"))
     assert chlorine_to_fluorine.smiles == flat("Fc1ccc(CCN)cc1")
     own = Crippen.MolLogP(Chem.MolFromSmiles("Clc1ccc(CCN)cc1"))
-    assert sentence(chlorine_to_fluorine, name="logp", own_value=own) == (
+    assert sentence(chlorine_to_fluorine, name="logp") == (
         f"replace Cl by F: logp {own:.2f} → {chlorine_to_fluorine.value:.2f} (better)"
     )
+
+
+class StereoPredictor(LogpPredictor):
+    """Predicts 3 for what is written with stereochemistry and 1 for all else."""
+
+    def predict(self, smiles: Sequence[str]) -> Any:
+        written = [any(sign in s for sign in "@/\\") for s in smiles]
+        return prediction(np.where(written, 3.0, 1.0), self.half_width)
+
+
+@pytest.mark.parametrize("chiral", ["C[C@H](N)Cc1ccc(Cl)cc1", "CN(C)C/C=C/c1ccc(Cl)cc1"])
+def test_a_loss_of_stereochemistry_is_no_change(chiral: str) -> None:
+    found = counterfactuals(StereoPredictor(), chiral)  # type: ignore[arg-type]
+    assert {(c.change, c.supported, c.effect) for c in found} == {(0.0, False, "no clear change")}
+    assert all(c.baseline == c.value == 1.0 and c.stereo_left_out for c in found)
+    assert chiral not in {c.smiles for c in found} and flat(chiral) not in {c.smiles for c in found}
+    assert sentence(found[0], name="x").endswith(
+        "x 1.00 → 1.00 (no clear change), both without stereochemistry"
+    )
+
+
+def test_without_stereochemistry_the_baseline_is_the_molecules_own_prediction() -> None:
+    own = "[2H]c1ccc(CC(C)N)cc1"  # an isotope is no stereochemistry
+    found = counterfactuals(LogpPredictor(), own)  # type: ignore[arg-type]
+    assert found and not any(c.stereo_left_out for c in found)
+    assert {c.baseline for c in found} == {Crippen.MolLogP(Chem.MolFromSmiles(own))}
 
 
 def test_neighbours_are_sound_molecules_without_new_bonds_between_hetero_atoms() -> None:

@@ -12,6 +12,7 @@ from rdkit import Chem
 
 from property_models.endpoints import Endpoint
 from property_models.explain import (
+    Counterfactual,
     Explanation,
     Replacement,
     attribute_atoms,
@@ -261,3 +262,20 @@ def test_texts_of_the_page_are_escaped(predictor: Predictor) -> None:
 
 def test_replacements_have_no_evidence_unless_measured() -> None:
     assert Replacement("a", "b").n_pairs == 0 and np.isnan(Replacement("a", "b").mean_change)
+
+
+def test_the_page_compares_a_chiral_molecules_neighbours_with_its_flat_form() -> None:
+    from molgen.explaining import _counterfactuals_table
+
+    endpoint = Endpoint("x", "regression", "log10", "better", "")
+    flat = Counterfactual(
+        "NCCc1ccc(F)cc1", "Cl", "F", 1.2, 1.0, 1.4, 1.1, False, 0.1, False, "no clear change",
+        True, 0, float("nan"),
+    )  # fmt: skip
+    known = Explanation("C", endpoint, 3.0, 2.0, 4.0, "", 1.0, 3.0, "", "", "log10")
+    page = _counterfactuals_table(replace(known, counterfactuals=[flat]))
+    assert "1.10 → 1.20" in page and "3.00" not in page and "stereochemistry" not in page
+    chiral = replace(flat, stereo_left_out=True)
+    page = _counterfactuals_table(replace(known, counterfactuals=[chiral]))
+    assert "1.10 → 1.20" in page
+    assert "left out of both sides below: without it, this molecule is predicted as 1.10" in page

@@ -17,8 +17,9 @@ from molgen.training.predictors import map_in_processes, recipes_of, train_predi
 from molgen.training.tuning import drawn, held_out_error
 from property_models.auxiliary import Auxiliary, join_tables
 from property_models.datasets import Rows, Table
-from property_models.endpoints import Endpoint
+from property_models.endpoints import Endpoint, Task
 from property_models.ensemble import MemberRecipe
+from property_models.errors import DataError
 from property_models.features import featurise
 from property_models.fit import fit_predictor
 from property_models.kernel import KernelRecipe
@@ -209,3 +210,47 @@ def test_an_official_test_holds_out_as_strictly_and_needs_no_published_result(
     assert "peer_value" not in trained.card.official_test
     save(tmp_path / "logp", trained.card, trained.parts)
     assert "Official test set" in (tmp_path / "logp" / "card.html").read_text()
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_official_test_rows_without_an_exact_value_are_counted_and_not_judged(
+    task: Task, logp_rows: Rows
+) -> None:
+    n = len(logp_rows)
+    is_test = np.arange(n) % 5 == 0
+    values = logp_rows.values if task == "regression" else (logp_rows.values > 2).astype(float)
+    relation = np.full(n, "=")
+    values = values.copy()
+    values[[0, 5]] = np.nan
+    if task == "regression":
+        values[10], relation[10] = 1000.0, ">"  # an error of 1000, were it taken for exact
+    smiles = [*logp_rows.smiles]
+    smiles[15] = "not a molecule"
+    rows = replace(
+        logp_rows, smiles=smiles, values=values, relation=relation, official_test=is_test,
+        provenance={"dataset": "openadmet_pxr" if task == "regression" else "ames"},
+    )  # fmt: skip
+    described = replace(LOGP, task=task)
+    test = fit_predictor(
+        rows, described, recipes=[TreesRecipe(n_trees=10)], n_folds=2, cluster_split=False,
+        official_test=True,
+    ).card.official_test  # fmt: skip
+    n_bounds = int(task == "regression")
+    assert test["n_test_without_value"] == 2 + n_bounds
+    assert test["n_test_without_prediction"] == 1
+    assert test["n_test"] == is_test.sum() - 3 - n_bounds
+    assert np.isfinite(test["value"]) and not {"brier", "ece"} & set(test["all"])
+    assert test["all"][test["metric"]] == test["value"] < 10
+
+
+def test_an_official_test_of_nothing_but_bounds_is_refused(logp_rows: Rows) -> None:
+    is_test = np.arange(len(logp_rows)) % 5 == 0
+    rows = replace(
+        logp_rows, official_test=is_test, relation=np.where(is_test, ">", "="),
+        provenance={"dataset": "openadmet_pxr"},
+    )  # fmt: skip
+    with pytest.raises(DataError, match="no row of the official test split has an exact value"):
+        fit_predictor(
+            rows, LOGP, recipes=[TreesRecipe(n_trees=5)], n_folds=2, cluster_split=False,
+            official_test=True,
+        )  # fmt: skip

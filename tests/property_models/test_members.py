@@ -303,6 +303,16 @@ def test_the_network_does_not_see_the_other_molecules_of_a_batch(
     assert np.array_equal(together[:20], alone)
 
 
+def test_a_network_rounds_no_more_in_a_unit_of_small_numbers(
+    features: Features, logp_table: Table
+) -> None:
+    few = first(features, 24)
+    values = logp_table.values[:24]
+    small = fit_network(few, values * 1e-8, task="regression", recipe=SMALL, seed=3).predict(few)
+    assert len(np.unique(small)) == 24
+    assert np.corrcoef(small, values)[0, 1] > 0.97
+
+
 def test_the_network_does_not_depend_on_the_order_of_atoms(
     features: Features, logp_table: Table
 ) -> None:

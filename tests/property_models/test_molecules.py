@@ -60,6 +60,21 @@ def test_charges_are_removed_where_protons_allow(charged: str, neutral: str) -> 
     assert standardise(charged).smiles == Chem.CanonSmiles(neutral)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("C[N+](C)(C)CC(O)CC(=O)[O-]", "C[N+](C)(C)CC(O)CC(=O)O.[Cl-]"),  # carnitine
+        ("C[n+]1cccc(C(=O)[O-])c1", "C[n+]1cccc(C(=O)O)c1.[Cl-]"),  # trigonelline
+        ("[Na]OC(=O)c1ccccc1", "[Na+].[O-]C(=O)c1ccccc1"),
+    ],
+)
+def test_beside_a_permanent_charge_or_a_bonded_metal_a_form_stays_as_written(
+    one: str, other: str
+) -> None:
+    first, second = standardise(one).smiles, standardise(other).smiles
+    assert first and second and first != second
+
+
 def test_atom_map_numbers_are_ignored() -> None:
     assert standardise("[CH3:1][OH:2]").smiles == standardise("CO").smiles
 

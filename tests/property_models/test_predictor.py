@@ -98,6 +98,13 @@ def test_the_nearest_neighbours_come_with_their_measured_values(
     assert predictor.neighbours([]) == []
 
 
+@pytest.mark.parametrize("k", [0, -2])
+def test_fewer_than_one_neighbour_cannot_be_asked_for(predictor: Predictor, k: int) -> None:
+    for smiles in (DRUGS[:1], []):
+        with pytest.raises(DataError, match=rf"k is {k}, but the number of neighbours must be 1"):
+            predictor.neighbours(smiles, k=k)
+
+
 def test_members_that_disagree_spread(predictor: Predictor) -> None:
     found = predictor.predict([*DRUGS[:20], "xx"])
     assert (found.spread[:-1] >= 0).all() and found.spread[:-1].max() > 0
