@@ -157,10 +157,11 @@ class Ledger:
             raise DataError(f"ledger.url: {error}; give a SQLAlchemy URL or a file") from None
         except ModuleNotFoundError as error:
             raise DataError(f"ledger.url: this database needs `pip install {error.name}`") from None
-        on_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
-        if on_file and not create and not Path(str(url.database)).is_file():
-            raise DataError(f"{url.database}: no ledger there; is it the folder of a run?")
         if url.get_backend_name() == "sqlite":
+            if url.database in (None, "", ":memory:"):
+                raise DataError(f"ledger.url: {text} is kept in memory alone; name a file")
+            if not create and not Path(str(url.database)).is_file():
+                raise DataError(f"{url.database}: no ledger there; is it the folder of a run?")
             sa.event.listen(engine, "connect", _make_durable)
         ledger = cls(engine)
         with ledger._transaction() as connection:
@@ -334,9 +335,11 @@ class Ledger:
             tables = (_molecules, _rounds)
             return not any(connection.execute(sa.select(t).limit(1)).first() for t in tables)
 
-    def n_oracle_calls(self) -> int:
+    def n_oracle_calls(self, *, before_round: int | None = None) -> int:
         """Identities that cost budget: pending, scored and unscored, each once."""
         query = sa.select(sa.func.count()).where(_molecules.c.status.in_(_PAID))
+        if before_round is not None:
+            query = query.where(_molecules.c.round < before_round)
         with self._transaction() as connection:
             return int(connection.scalar(query) or 0)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from molgen.campaign.proposals import propose, screen, shards
 from molgen.campaign.reuse import KnownScore
@@ -27,7 +27,7 @@ from molgen.config.campaign import RunConfig
 from molgen.errors import ConfigError, DataError, ScorerError
 from molgen.ledger import Ledger, LedgerRow, Score, Spare
 from molgen.runtime.checkpoint import save_checkpoint
-from molgen.runtime.executor import Executor, Future
+from molgen.runtime.executor import Executor, Future, WorkerDiedError
 from molgen.search.engine import Search, arm_of, origin_of, prompt_of
 from molgen.search.moves import Made
 from molgen.search.policy import Lesson, Policy
@@ -46,6 +46,13 @@ class _Sent:
 
     rows: list[LedgerRow]
     answer: Future
+
+
+class _Failure(NamedTuple):
+    """Who gave no answer for a shard, and why."""
+
+    who: str
+    why: str
 
 
 @dataclass
@@ -107,33 +114,38 @@ def _run_rounds(c: Campaign, on_round: Callable[[int, dict[str, float]], None]) 
         Made(s.smiles, arm_of(s.origin), s.parents, prompt_of(s.origin)) for s in c.ledger.spares()
     ]
     under_way: deque[_Round] = deque()
-    number, barren = c.next_round, 0
-    while True:
-        ended = _end_reached(c, number, began)
-        if barren >= MAX_BARREN_ROUNDS:
-            ended = ended or f"{barren} rounds without a new molecule that passes the filters"
-        if not ended:
-            under_way.append(_open_round(c, number))
-            number += 1
-        if under_way and (ended or len(under_way) > c.config.lag):
-            done = under_way.popleft()
-            statistics = _close_round(c, done)
-            barren = 0 if statistics["n_scored"] or statistics["n_unscored"] else barren + 1
-            on_round(done.number, statistics)
-        elif ended:
-            _save(c)
-            return ended
+    number = c.next_round
+    while not (ended := _end_reached(c, number, began)):
+        under_way.append(_open_round(c, number))
+        number += 1
+        if len(under_way) > c.config.lag:
+            on_round(*_close_round(c, under_way.popleft()))
+            if time.monotonic() - c.saved_at >= _CHECKPOINT_S:
+                _save(c)
+    # What is learnt below came too late for any round. With a larger budget the run goes on from
+    # here, as if it had not ended, and learns it again in its turn.
+    _save(c)
+    while under_way:
+        on_round(*_close_round(c, under_way.popleft()))
+    return ended
 
 
 def _check_budget(c: Campaign) -> None:
     """A resumed run may have another budget; what it has begun to score is finished as it was."""
-    budget, n_calls = c.config.budget.n_oracle_calls, c.ledger.n_oracle_calls()
-    n_pending = len(c.ledger.pending())
-    if n_pending and budget is not None and n_calls > budget:
-        raise ConfigError(
-            f"budget.n_oracle_calls: {budget} are less than the {n_calls} calls that the run has "
-            f"made or begun ({n_pending} molecules wait for their score); give {n_calls} or more"
-        )
+    pending = c.ledger.pending()
+    if not pending:
+        return
+    budget, n_calls = c.config.budget, c.ledger.n_oracle_calls()
+    n_rounds = 1 + max(row.round for row in pending)
+    for name, bound, begun, what in (
+        ("n_oracle_calls", budget.n_oracle_calls, n_calls, "calls that the run has made or begun"),
+        ("n_rounds", budget.n_rounds, n_rounds, "rounds that the run has begun"),
+    ):
+        if bound is not None and begun > bound:
+            raise ConfigError(
+                f"budget.{name}: {bound} are less than the {begun} {what} ({len(pending)} "
+                f"molecules wait for their score); give {begun} or more"
+            )
 
 
 def _end_reached(c: Campaign, number: int, began: float) -> str:
@@ -152,18 +164,25 @@ def _end_reached(c: Campaign, number: int, began: float) -> str:
 def _enough(c: Campaign, number: int) -> str:
     """Whether the target is reached or nothing gained, by the rounds learnt before this one.
 
-    Of rounds that may be under way nothing is asked: when it ends is the same on any workers.
+    Of rounds that may be under way nothing is asked: when it ends is the same on any workers. Of
+    fewer than ten scored molecules the missing count as 0, for the mean of two is not of ten.
     """
     budget, rounds = c.config.budget, c.ledger.rounds()
-    if (budget.target_reward is None and budget.patience is None) or not len(rounds):
+    if not len(rounds):
         return ""
     learnt = rounds[rounds["round"] < number - c.config.lag].sort_values("round")
-    best = learnt["reward_top10"].dropna().to_list() if "reward_top10" in learnt else []
-    if budget.target_reward is not None and best and best[-1] >= budget.target_reward:
+    if not len(learnt):
+        return ""
+    n_scored = learnt["n_scored"]
+    best = (learnt["reward_top10"].fillna(0) * n_scored.cumsum().clip(upper=10) / 10).to_list()
+    if budget.target_reward is not None and best[-1] >= budget.target_reward:
         return f"target reached: mean of the ten best {best[-1]:.4g}"
     patience = budget.patience
     if patience is not None and len(best) > patience and best[-1] <= best[-1 - patience]:
         return f"{patience} rounds without gain"
+    latest = (n_scored + learnt["n_unscored"]).iloc[-MAX_BARREN_ROUNDS:]
+    if len(latest) == MAX_BARREN_ROUNDS and not latest.any():
+        return f"{MAX_BARREN_ROUNDS} rounds without a new molecule that passes the filters"
     return ""
 
 
@@ -209,13 +228,7 @@ def _to_send(c: Campaign, pending: Sequence[LedgerRow]) -> list[LedgerRow]:
     if c.config.ledger.resend:
         return list(pending)
     reason = "sent, and the run was interrupted before the answer; ledger.resend is false"
-    c.ledger.commit(
-        [
-            Score(row.id, "unscored", reason, math.nan, {}, "", 0.0)
-            for row in pending
-            if row.attempts
-        ]
-    )
+    c.ledger.commit(_unscored([row for row in pending if row.attempts], reason))
     return [row for row in pending if not row.attempts]
 
 
@@ -224,19 +237,21 @@ def _send(c: Campaign, pending: Sequence[LedgerRow]) -> list[_Sent]:
     c.ledger.mark_sent([row.id for row in known])
     c.ledger.commit([_reused(row, c.known[row.smiles]) for row in known])
     pending = [row for row in pending if row.smiles not in c.known]
-    sent = []
-    executor = c.config.executor
-    # What is sent once at most must not wait in a queue, where a kill would make it look sent.
-    n_ahead = executor.max_inflight if c.config.ledger.resend else executor.n_workers
-    for rows in shards(pending, c.config.score_shard_size):
-        while len(c.under_way) >= n_ahead:
-            _await_one(c)
-        c.ledger.mark_sent([row.id for row in rows])
-        answer = c.executor.submit("scorer", "score", [row.smiles for row in rows])
-        sent.append(_Sent(rows, answer))
-        c.under_way.append(sent[-1])
-        _write_answers(c)
-    return sent
+    return [_submit(c, rows) for rows in shards(pending, c.config.score_shard_size)]
+
+
+def _submit(c: Campaign, rows: list[LedgerRow]) -> _Sent:
+    n_ahead = c.config.executor.max_inflight
+    if not c.config.ledger.resend:
+        # What is sent once at most must not wait in a queue, where a kill would make it look sent.
+        n_ahead = min(n_ahead, c.config.executor.n_workers)
+    while len(c.under_way) >= n_ahead:
+        _await_one(c)
+    c.ledger.mark_sent([row.id for row in rows])
+    shard = _Sent(rows, c.executor.submit("scorer", "score", [row.smiles for row in rows]))
+    c.under_way.append(shard)
+    _write_answers(c)
+    return shard
 
 
 def _await_one(c: Campaign) -> None:
@@ -263,22 +278,54 @@ def _save_answers(c: Campaign) -> None:
 def _collect(c: Campaign, sent: Sequence[_Sent]) -> None:
     """Wait for all answers; what failed is counted in the order in which it was sent."""
     for shard in sent:
-        while shard in c.under_way:
-            _await_one(c)
-        answer: ScoredShard = shard.answer.result()
-        if answer.failed:
-            _commit(c, shard)
-            _count_failure(c, shard)
-        else:
+        failure = _settle(c, shard)
+        if failure is None:
             c.failed_shards.clear()
+        else:
+            _count_failure(c, shard, failure)
+
+
+def _settle(c: Campaign, shard: _Sent) -> _Failure | None:
+    """Wait for a shard and note why it has no scores; None where it, or a part, was answered."""
+    while shard in c.under_way:
+        _await_one(c)
+    error = shard.answer.exception()
+    if isinstance(error, WorkerDiedError):
+        if len(shard.rows) > 1 and c.config.ledger.resend:
+            return _settle_one_by_one(c, shard.rows)
+        c.ledger.commit(_unscored(shard.rows, f"the process that scored it died ({error.how})"))
+        return _Failure("scorer", str(error))
+    answer: ScoredShard = shard.answer.result()
+    if not answer.failed:
+        return None
+    _commit(c, shard)
+    reason = next((row["reason"] for row in answer.rows if row["reason"]), "no reason given")
+    return _Failure(", ".join(sorted(answer.failed)), reason)
+
+
+def _settle_one_by_one(c: Campaign, rows: Sequence[LedgerRow]) -> _Failure | None:
+    """A molecule may kill its process and with it a whole shard: so that it costs no other one.
+
+    After several in a row it is the scorer that is broken, and the rest is not sent.
+    """
+    failures: list[_Failure | None] = []
+    while len(failures) < len(rows) and (len(failures) < 2 or None in failures[-2:]):
+        failures.append(_settle(c, _submit(c, [rows[len(failures)]])))
+    reason = "not scored: the two molecules before it had no answer, each alone"
+    c.ledger.commit(_unscored(rows[len(failures) :], reason))
+    return None if None in failures else failures[0]
+
+
+def _unscored(rows: Sequence[LedgerRow], reason: str) -> list[Score]:
+    return [Score(row.id, "unscored", reason, math.nan, {}, "", 0.0) for row in rows]
 
 
 def _reused(row: LedgerRow, known: KnownScore) -> Score:
     return Score(row.id, "scored", "", known.reward, known.values, f"as in {known.source}", 0.0)
 
 
-def _close_round(c: Campaign, done: _Round) -> dict[str, float]:
-    """Collect a round's scores, learn from them, and make that durable."""
+def _close_round(c: Campaign, done: _Round) -> tuple[int, dict[str, float]]:
+    """Collect a round's scores and learn from them; its number and statistics."""
     waited = time.perf_counter()
     _collect(c, done.sent)
     scored = time.perf_counter()
@@ -295,9 +342,7 @@ def _close_round(c: Campaign, done: _Round) -> dict[str, float]:
         statistics["seconds_round"] = time.perf_counter() - done.began
     c.ledger.note_round(done.number, statistics)
     c.next_round = done.number + 1
-    if time.monotonic() - c.saved_at >= _CHECKPOINT_S:
-        _save(c)
-    return statistics
+    return done.number, statistics
 
 
 def _save(c: Campaign) -> None:
@@ -322,18 +367,16 @@ def _commit(c: Campaign, shard: _Sent) -> None:
     c.ledger.commit(scores)
 
 
-def _count_failure(c: Campaign, shard: _Sent) -> None:
-    answer: ScoredShard = shard.answer.result()
+def _count_failure(c: Campaign, shard: _Sent, failure: _Failure) -> None:
     c.failed_shards.append([row.id for row in shard.rows])  # `reopen` passes over scored ones
     if len(c.failed_shards) == MAX_FAILED_SHARDS:
         ids = [i for failed in c.failed_shards for i in failed]
         if c.config.ledger.resend:
             c.ledger.reopen(ids)
         then = "wait to be scored again" if c.config.ledger.resend else "stay unscored"
-        reason = next((row["reason"] for row in answer.rows if row["reason"]), "no reason given")
         raise ScorerError(
-            f"{', '.join(sorted(answer.failed))}: failed {MAX_FAILED_SHARDS} batches in a row "
-            f"({reason}); its {len(ids)} molecules {then}"
+            f"{failure.who}: failed {MAX_FAILED_SHARDS} batches in a row ({failure.why}); its "
+            f"{len(ids)} molecules {then}"
         )
 
 

@@ -156,13 +156,15 @@ def _origin(config: RunConfig) -> dict[str, Any]:
 
 
 def _hashes(config: RunConfig) -> dict[str, str]:
-    """Hashes of everything trained that the run uses."""
+    """Hashes of everything trained that the run uses, and of its library."""
     prior = Path(config.generator.prior) if config.generator.prior else SHIPPED_PRIOR
     if not prior.is_file():
         raise ConfigError(
             f"generator.prior: {prior} does not exist; make one with `molgen pretrain`"
         )
-    return {"prior": file_sha256(prior)} | objective_hashes(config)
+    library = config.search.library  # that it can be read is known: `check_campaign`
+    searched = {} if library is None else {"search.library": file_sha256(Path(library))}
+    return {"prior": file_sha256(prior)} | searched | objective_hashes(config)
 
 
 def objective_hashes(config: RunConfig) -> dict[str, str]:

@@ -16,6 +16,7 @@ from molgen.config.campaign import RunConfig
 from molgen.config.loading import load_config
 from molgen.errors import MolgenError
 from molgen.report import ReportFiles, top_lines
+from molgen.runtime.tracking import without_credentials
 
 
 def check_start(config: RunConfig, out: Path | None) -> None:
@@ -58,7 +59,7 @@ def _closing_lines(config: RunConfig, files: ReportFiles) -> None:
     print(f"look at {files.report_html}")
     if config.tracking.enabled:
         uri = config.tracking.uri or f"sqlite:///{files.report_html.parent.parent / 'mlflow.db'}"
-        print(f"runs side by side: mlflow ui --backend-store-uri {uri}")
+        print(f"runs side by side: mlflow ui --backend-store-uri {without_credentials(uri)}")
 
 
 class _Progress:

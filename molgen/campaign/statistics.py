@@ -39,7 +39,7 @@ def score_statistics(
     Later rounds may be under way; what is known of them depends on how fast the workers are.
 
     Returns:
-        n_scored, n_unscored, n_oracle_calls (of the whole run), reward_mean and reward_max of the
+        n_scored, n_unscored, n_oracle_calls (of the run so far), reward_mean and reward_max of the
         round, reward_top10 and reward_top100 (means of the best so far), diversity (1 - mean
         pairwise ECFP4 Tanimoto similarity of the round's scored molecules), mean_<component>, and
         in round 0 prior_reward_mean, of its plain samples. NaN where nothing was scored.
@@ -50,7 +50,7 @@ def score_statistics(
     statistics: dict[str, float] = {
         "n_scored": len(scored),
         "n_unscored": sum(row.status == "unscored" for row in rows),
-        "n_oracle_calls": ledger.n_oracle_calls(),
+        "n_oracle_calls": ledger.n_oracle_calls(before_round=number + 1),
         "reward_mean": _mean(rewards),
         "reward_max": max(rewards, default=math.nan),
         "reward_top10": _mean(best[:10]),

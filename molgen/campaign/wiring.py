@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,14 +141,15 @@ def pools(config: RunConfig) -> list[WorkerPool]:
         _N_DONORS if takes else 0, [config.seed, 0, 0, 0, 14],
     )  # fmt: skip
     scorer = partial(make_scorer, config.objective)
+    once = {} if config.ledger.resend else {"max_attempts": 1}
     if isinstance(e, LocalExecutorConfig):
         return [
             WorkerPool("generator", generator, e.n_workers),
-            WorkerPool("scorer", scorer, e.n_workers),
+            WorkerPool("scorer", scorer, e.n_workers, **once),
         ]
     return [
         WorkerPool("generator", generator, e.n_workers, e.generator_cpus, e.generator_gpus),
-        WorkerPool("scorer", scorer, e.n_workers, e.scorer_cpus, e.scorer_gpus),
+        WorkerPool("scorer", scorer, e.n_workers, e.scorer_cpus, e.scorer_gpus, **once),
     ]
 
 
@@ -163,13 +164,15 @@ def _sampling(config: RunConfig) -> SamplingOptions:
 
 @contextmanager
 def _locked(folder: RunFolder, config: RunConfig) -> Iterator[None]:
-    lock = FileLock(folder.path / ".lock")
-    try:
-        with lock.acquire(timeout=0):
+    with ExitStack() as held:
+        try:
+            held.enter_context(FileLock(folder.path / ".lock").acquire(timeout=0))
             folder.take_up(config)
-            yield
-    except Timeout:
-        raise ConfigError(f"{folder.path}: another process is running this campaign") from None
+        except Timeout:
+            raise ConfigError(f"{folder.path}: another process is running this campaign") from None
+        except OSError as error:
+            raise ConfigError(f"{folder.path}: cannot be written ({error.strerror})") from error
+        yield
 
 
 def _tracker(config: RunConfig, folder: RunFolder) -> Any:

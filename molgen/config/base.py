@@ -8,9 +8,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A part of a config file: unknown keys are errors, values are not changed later."""
+    """A part of a config file: unknown keys are errors, values are not changed later.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    Numbers are finite.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 def _parsable(smiles: str) -> str:

@@ -218,7 +218,7 @@ class RunConfig(Section):
     """A campaign: generate, filter, score, learn, report."""
 
     schema_version: Literal[1] = 1
-    name: str = Field(pattern=r"^[\w.-]+$")
+    name: str = Field(pattern=r"^[\w-][\w.-]*$")
     description: str = ""
     seed: int = Field(1, ge=0)
     round_size: int = Field(
@@ -237,6 +237,15 @@ class RunConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
     ledger: LedgerConfig = LedgerConfig()
     report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _parts_are_kept(self) -> RunConfig:
+        if self.generator.prompts and self.search.library is not None:
+            raise ValueError(
+                "search.library: its molecules need not hold a part that generator.prompts keeps; "
+                "leave one of the two out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _primary_is_a_predictor(self) -> RunConfig:

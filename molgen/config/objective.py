@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from molgen.config.base import Section, Smiles
 
 # Columns of the ledger and of the result that a component's values must not overwrite.
 RESERVED_COLUMNS = frozenset(
     "id smiles inchikey constitution scaffold round origin parents status reason attempts reward "
-    "rank worker seconds created_at scored_at".split()
+    "rank pareto_front worker seconds created_at scored_at".split()
 )
+_LONGEST_WAIT_S = 1e6  # 11 days; the operating system's own timers end at 24
 
 
 def _pattern(smarts: str) -> str:
@@ -72,8 +73,8 @@ class Increasing(Section):
     """Desirability 0 up to `zero_at`, 1 from `one_at`, linear between; `zero_at` < `one_at`."""
 
     type: Literal["increasing"] = "increasing"
-    zero_at: FiniteFloat
-    one_at: FiniteFloat
+    zero_at: float
+    one_at: float
 
     @model_validator(mode="after")
     def _ordered(self) -> Increasing:
@@ -86,8 +87,8 @@ class Decreasing(Section):
     """Desirability 1 up to `one_at`, 0 from `zero_at`, linear between; `one_at` < `zero_at`."""
 
     type: Literal["decreasing"] = "decreasing"
-    one_at: FiniteFloat
-    zero_at: FiniteFloat
+    one_at: float
+    zero_at: float
 
     @model_validator(mode="after")
     def _ordered(self) -> Decreasing:
@@ -100,9 +101,9 @@ class Between(Section):
     """Desirability 1 inside [low, high], falling linearly to 0 over `margin` on both sides."""
 
     type: Literal["between"] = "between"
-    low: FiniteFloat
-    high: FiniteFloat
-    margin: FiniteFloat = Field(gt=0)
+    low: float
+    high: float
+    margin: float = Field(gt=0)
 
     @model_validator(mode="after")
     def _ordered(self) -> Between:
@@ -117,7 +118,7 @@ Desirability = Annotated[Increasing | Decreasing | Between, Field(discriminator=
 class _Component(Section):
     """A part of the objective: a raw value per molecule, mapped to a desirability in [0, 1]."""
 
-    weight: FiniteFloat = Field(1.0, gt=0, description="weight in the aggregation")
+    weight: float = Field(1.0, gt=0, description="weight in the aggregation")
     desirability: Desirability
 
 
@@ -185,7 +186,9 @@ class CommandComponent(_Component):
     command: list[str] = Field(
         min_length=1, description="program and arguments; {python}: the Python that runs molgen"
     )
-    timeout_s: FiniteFloat = Field(60.0, gt=0, description="longest wait for a batch's answer")
+    timeout_s: float = Field(
+        60.0, gt=0, le=_LONGEST_WAIT_S, description="longest wait for a batch's answer"
+    )
     max_restarts: int = Field(2, ge=0, description="restarts for one batch before it fails")
     batch_size: int = Field(64, ge=1)
     stereo_aware: bool = False
@@ -197,7 +200,7 @@ class HttpComponent(_Component):
     type: Literal["http"]
     name: ColumnName
     url: WebAddress
-    timeout_s: FiniteFloat = Field(60.0, gt=0)
+    timeout_s: float = Field(60.0, gt=0, le=_LONGEST_WAIT_S)
     max_retries: int = Field(2, ge=0)
     batch_size: int = Field(64, ge=1)
     stereo_aware: bool = False
@@ -245,8 +248,8 @@ class RangeFilter(Section):
 
     type: Literal["range"]
     name: DescriptorName
-    low: float = float("-inf")
-    high: float = float("inf")
+    low: float = Field(float("-inf"), allow_inf_nan=True)
+    high: float = Field(float("inf"), allow_inf_nan=True)
 
     @model_validator(mode="after")
     def _ordered(self) -> RangeFilter:

@@ -188,8 +188,8 @@ def longest_answer(n_asked: int) -> int:
 
 
 def shortened(text: str, limit: int = 80) -> str:
-    """The text on one line, cut to `limit` characters."""
-    text = " ".join(text.split())
+    """The text on one line, cut to `limit` characters, of which UTF-8 can write each."""
+    text = " ".join(text.split()).encode("utf-8", "replace").decode()
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -322,7 +322,7 @@ class PythonOracle:
         """See `Oracle`."""
         try:
             answers = list(self._function(list(smiles)))
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             said = shortened(f"{type(error).__name__}: {error}", 200)
             raise NoAnswerError(f"{self._name} raised {said}") from error
         return checked_scores(answers, len(smiles))

@@ -34,7 +34,8 @@ def rank(
     scored = table[(table["status"] == "scored") & table["reward"].notna()]
     keys, ascending = ["reward", "id"], [False, True]
     if pareto:
-        fronts = pareto_fronts(scored[list(pareto)].to_numpy(np.float64))
+        # Where nothing was scored the columns are missing.
+        fronts = pareto_fronts(scored.reindex(columns=list(pareto)).to_numpy(np.float64))
         scored = scored.assign(pareto_front=fronts)
         keys, ascending = ["pareto_front", *keys], [True, *ascending]
     ordered = scored.sort_values(keys, ascending=ascending, kind="stable")

@@ -34,7 +34,7 @@ _WATCH_INTERVAL_S = 0.5
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 Future = StdFuture[Any]  # an answer that may still be on its way
-_Queue = queue.SimpleQueue[tuple[bytes, Future] | None]
+_Queue = queue.SimpleQueue[tuple[bytes, int, Future] | None]  # call, attempts, answer
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class WorkerPool:
     """A kind of worker; `make_worker` must be picklable.
 
     Ray starts `n_workers` of it and gives each `n_cpus` and `n_gpus`. The local executors ignore
-    the three: each of their processes has one worker of every pool.
+    the three: each of their processes has one worker of every pool. A call that kills its worker
+    is sent `max_attempts` times in all.
     """
 
     name: str
@@ -50,6 +51,7 @@ class WorkerPool:
     n_workers: int
     n_cpus: float = 1.0
     n_gpus: float = 0.0
+    max_attempts: int = MAX_ATTEMPTS
 
 
 class Executor(Protocol):
@@ -63,9 +65,22 @@ class Executor(Protocol):
 
 
 class WorkerDiedError(MolgenError):
-    """A call killed every worker it was sent to; the run can be resumed."""
+    """A call killed every worker it was sent to; the run can be resumed.
+
+    Attributes:
+        how: how the last of them died.
+    """
 
     exit_code = 3
+
+    def __init__(self, n_attempts: int, how: str) -> None:
+        times = "once" if n_attempts == 1 else f"{n_attempts} times"
+        super().__init__(
+            f"a worker process died {times} on the same call ({how}); look for lack of memory "
+            "(executor.n_workers, shard sizes) or a crash of a native library in a scorer, then "
+            "resume the run"
+        )
+        self.how = how
 
 
 class WorkerTracebackError(Exception):
@@ -191,26 +206,28 @@ class QueueExecutor:
     """Hands calls to slots through queues.
 
     A thread for each slot takes calls from its queue one at a time, so a call that kills its
-    process takes no other call with it. It is sent `MAX_ATTEMPTS` times in all.
+    process takes no other call with it. It is sent as often as its pool allows.
     """
 
     def __init__(
         self,
+        pools: Sequence[WorkerPool],
         slots: Mapping[tuple[str, ...], Sequence[Slot]],
         *,
         max_inflight: int,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         """Serve the pools of each key by the slots beside it; `on_close` is called at the end."""
+        self._max_attempts = {pool.name: pool.max_attempts for pool in pools}
         self._places = threading.BoundedSemaphore(max_inflight)
         self._closed = threading.Event()
         self._on_close = on_close
         self._queues: dict[str, _Queue] = {}
         self._slots: list[Slot] = []
         self._threads: list[threading.Thread] = []
-        for pools, group in slots.items():
+        for names, group in slots.items():
             calls: _Queue = queue.SimpleQueue()
-            self._queues.update(dict.fromkeys(pools, calls))
+            self._queues.update(dict.fromkeys(names, calls))
             for slot in group:
                 self._slots.append(slot)
                 self._threads.append(
@@ -230,7 +247,7 @@ class QueueExecutor:
             self._places.release()
             raise RuntimeError("the executor is closed")
         future = Future()
-        calls.put((call, future))
+        calls.put((call, self._max_attempts[pool], future))
         return future
 
     def close(self) -> None:
@@ -258,16 +275,16 @@ class QueueExecutor:
         # The kernel then hands Ctrl-C to the main thread, and the children inherit the mask.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         while (item := calls.get()) is not None:
-            call, future = item
+            call, max_attempts, future = item
             try:
-                future.set_result(open_outcome(self._ask(slot, call)))
+                future.set_result(open_outcome(self._ask(slot, call, max_attempts)))
             except Exception as error:
                 future.set_exception(error)
             self._places.release()
         slot.close()
 
-    def _ask(self, slot: Slot, call: bytes) -> bytes:
-        for _ in range(MAX_ATTEMPTS):
+    def _ask(self, slot: Slot, call: bytes, max_attempts: int) -> bytes:
+        for _ in range(max_attempts):
             if self._closed.is_set():
                 break
             outcome = slot.ask(call)
@@ -275,11 +292,7 @@ class QueueExecutor:
                 return outcome
         if self._closed.is_set():
             raise RuntimeError("the executor was closed before the call was answered")
-        raise WorkerDiedError(
-            f"a worker process died {MAX_ATTEMPTS} times on the same call ({slot.how_it_died}); "
-            "look for lack of memory (executor.n_workers, shard sizes) or a crash of a native "
-            "library in a scorer, then resume the run"
-        )
+        raise WorkerDiedError(max_attempts, slot.how_it_died)
 
 
 class ProcessSlot:

@@ -31,4 +31,5 @@ def make_executor(
         return InlineExecutor(pools)
     recipe = pickle.dumps({pool.name: pool.make_worker for pool in pools})
     slots = [ProcessSlot(recipe) for _ in range(config.n_workers)]
-    return QueueExecutor({tuple(p.name for p in pools): slots}, max_inflight=config.max_inflight)
+    by_pools = {tuple(p.name for p in pools): slots}
+    return QueueExecutor(pools, by_pools, max_inflight=config.max_inflight)

@@ -51,6 +51,7 @@ def make_ray_executor(config: RayExecutorConfig, pools: Sequence[WorkerPool]) ->
             ray.shutdown()
         raise
     return QueueExecutor(
+        pools,
         {(pool.name,): [RaySlot(pool) for _ in range(pool.n_workers)] for pool in pools},
         max_inflight=config.max_inflight,
         on_close=ray.shutdown if started else None,

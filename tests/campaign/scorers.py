@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +23,11 @@ def carbon_share(smiles: Sequence[str]) -> list[float]:
     return shares
 
 
+def no_score(smiles: Sequence[str]) -> list[None]:
+    """Nothing for any molecule."""
+    return [None] * len(smiles)
+
+
 def carbon_share_without_sulphur(smiles: Sequence[str]) -> list[float | None]:
     """The same, but nothing for a molecule with sulphur."""
     return [
@@ -33,6 +40,16 @@ def carbon_share_or_error(smiles: Sequence[str]) -> list[float]:
     """The same, but an error where the first SMILES has an odd number of letters."""
     if len(smiles[0]) % 2:
         raise ValueError("odd")
+    return carbon_share(smiles)
+
+
+def carbon_share_or_death(smiles: Sequence[str]) -> list[float]:
+    """The same, but a molecule with fluorine or chlorine ends the process, and is written down."""
+    deadly = [s for s in smiles if "F" in s or "Cl" in s]
+    if deadly:
+        with Path(os.environ["TALLY_OF_DEATHS"]).open("a") as file:
+            file.write("".join(f"{s}\n" for s in smiles))
+        os.kill(os.getpid(), signal.SIGKILL)
     return carbon_share(smiles)
 
 

@@ -73,6 +73,25 @@ def test_with_a_lag_the_workers_do_not_matter_either(prior_file: Path, tmp_path:
     assert tables[0]["round"].max() == 3
 
 
+def test_with_a_lag_a_larger_budget_goes_on_as_if_the_run_had_not_ended(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    whole = run(tiny(prior_file, lag=2, budget={"n_rounds": 6}), tmp_path / "whole")
+    run(tiny(prior_file, lag=2, budget={"n_rounds": 3}), tmp_path / "part")
+    assert_same_ledger(resume(tmp_path / "part", "budget.n_rounds=6"), whole)
+
+
+def test_a_round_that_is_learnt_again_is_noted_as_before(prior_file: Path, tmp_path: Path) -> None:
+    """A kill before the next checkpoint: rounds 0 to 2 are in the ledger, learnt in none."""
+    run(tiny(prior_file, budget={"n_rounds": 3}), tmp_path / "run")
+    noted = rounds_of(tmp_path / "run")["n_oracle_calls"].to_list()
+    assert noted[0] < noted[1] < noted[2]
+    for file in (tmp_path / "run" / "checkpoints").iterdir():
+        file.unlink()
+    resume(tmp_path / "run", "budget.n_rounds=4")
+    assert rounds_of(tmp_path / "run")["n_oracle_calls"].to_list()[:3] == noted
+
+
 def test_a_lag_delays_what_is_learnt(undisturbed: Path, prior_file: Path, tmp_path: Path) -> None:
     """With a lag of 1 round 1 is still the prior's; without, it has learnt from round 0."""
     config = tiny(prior_file, lag=1, budget={"n_rounds": 2})

@@ -231,6 +231,30 @@ def test_the_primary_endpoint_is_a_predictor_of_the_objective(file: Path) -> Non
     assert "report.primary_endpoint: 'fxa_pkI' is no predictor of the objective" in told
 
 
+def test_a_library_and_parts_to_keep_do_not_go_together(file: Path) -> None:
+    told = complaint(file, "generator.prompts.0='[*:1]c1ccccc1'", "search.library=known.smi")
+    assert "search.library: its molecules need not hold a part that generator.prompts keeps" in told
+
+
+@pytest.mark.parametrize(
+    "override", ["search.optimism=.inf", "learning.learning_rate=.nan", "budget.time_limit_s=.inf"]
+)
+def test_numbers_are_finite(file: Path, override: str) -> None:
+    assert "should be a finite number" in complaint(file, override)
+
+
+@pytest.mark.parametrize("name", [".", "..", ".hidden", "a/b", ""])
+def test_a_name_is_that_of_a_folder(file: Path, name: str) -> None:
+    assert "name: " in complaint(file, f"name={name!r}")
+
+
+def test_no_answer_is_waited_for_longer_than_a_timer_can(file: Path) -> None:
+    part = "{type: command, name: slow, command: [x], timeout_s: 3000000, desirability: "
+    part += "{type: increasing, zero_at: 0, one_at: 1}}"
+    told = complaint(file, f"objective.components=[{part}]")
+    assert "timeout_s" in told and "less than or equal to 1000000" in told
+
+
 def test_the_kind_of_a_config_shows_in_its_parent_too(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("name: base\ntraining: {}\ndata: {file: x.smi}\n")
     (tmp_path / "child.yaml").write_text("extends: base.yaml\nname: child\n")

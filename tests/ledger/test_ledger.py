@@ -296,6 +296,12 @@ def test_an_unreachable_database_is_a_users_error_that_hides_the_password(url: s
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_ledger_in_memory_alone_would_be_lost_and_is_refused(url: str) -> None:
+    with pytest.raises(DataError, match="in memory alone; name a file"):
+        Ledger.open(url, create=True)
+
+
 def test_the_tables_can_also_be_made_in_postgresql() -> None:
     import sqlalchemy as sa
     from sqlalchemy.dialects import postgresql

@@ -256,6 +256,8 @@ def test_numpy_answers_are_fine_and_none_and_nan_are_not_scored(
     ("body", "words"),
     [
         ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+        ("raise SystemExit('no licence')", "SystemExit: no licence"),
+        (r"raise OSError('bad \udcff name')", "OSError: bad ? name"),
         ("return 3", "TypeError"),
         ("return [1, 2, 3]", "3 scores for 1 molecules"),
         ("return ['1']", "where a number belongs"),

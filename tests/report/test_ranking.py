@@ -55,6 +55,14 @@ def test_candidates_are_those_of_a_walk_down_the_sorted_rows(rows, n, most) -> N
     assert list(rank(table, n, max_per_scaffold=most)["id"]) == reference(table, n, most)
 
 
+def test_where_nothing_was_scored_there_is_no_front_and_no_candidate() -> None:
+    """Columns of values come with the first score."""
+    row = {"constitution": "A", "stereo": "", "scaffold": "", "status": "filtered"}
+    table = frame([{**row, "reward": math.nan}])
+    found = rank(table, 5, max_per_scaffold=1, pareto=["qed_desirability"])
+    assert len(found) == 0 and {"rank", "pareto_front"} <= set(found)
+
+
 @given(ROWS, st.integers(1, 3), st.randoms())
 def test_the_order_of_the_rows_does_not_matter(rows, most, random) -> None:
     table = frame(rows)
