@@ -5,8 +5,9 @@
 In the folder given: writes half A of the measured factor Xa compounds as a table, trains fxa_pki
 on it by the product's own `train-predictor` path (fxa_pki_half_a.yaml, the shipped predictor's
 recipe), runs the default campaign with that predictor in the shipped one's place, and judges its
-top 100 and the baselines' with the judge that learnt from half B alone. What counts as known (the
-filter and the novelty component) stays all measured compounds, so neither side can win by
+top 100 and the baselines' with the judge that learnt from half B alone. Novelty is measured from
+half A, and examples that are in half B are left out, so nothing leads the run to the judge's
+compounds. The filter of known compounds stays that of all measured ones: no side can win by
 proposing one of half B. The prior has seen structures of both halves, as part of ChEMBL, and no
 measurement. Needs MOLGEN_DATA; minutes. Seed 20261124; the campaign's is its config's.
 """
@@ -14,6 +15,7 @@ measurement. Needs MOLGEN_DATA; minutes. Seed 20261124; the campaign's is its co
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -26,10 +28,11 @@ from experiments.campaign.against_baselines import ENDPOINT, compare
 from experiments.campaign.judge import Halves, evaluate, halves
 from experiments.recording import ROOT, with_interval, write_results
 from molgen.config.loading import load_config
-from molgen.config.objective import PredictorComponent
+from molgen.config.objective import NoveltyComponent, PredictorComponent
 from molgen.config.predictor import PredictorConfig
 from molgen.training.predictors import train_predictor
 from property_models import load_predictor
+from property_models.molecules import inchikey_block, standardise_all
 
 PREDICTOR_CONFIG = Path(__file__).with_name("fxa_pki_half_a.yaml")
 CAMPAIGN_CONFIG = ROOT / "configs" / "factor_xa.yaml"
@@ -61,19 +64,33 @@ def worth_on_half_b(cut: Halves, predictors: Path, seed: int) -> dict[str, Any]:
     return {**found, "coverage": inside.mean(), "share_in_domain": predicted.in_domain.mean()}
 
 
-def run_campaign(predictors: Path, run_dir: Path, extra: list[str]) -> None:
-    """The default campaign, steered by the predictor of half A; goes on where it stands."""
+def without_half_b(cut: Halves, predictors: Path) -> list[str]:
+    """Overrides that take half B out of everything by which the default campaign is steered."""
+    config = load_config(CAMPAIGN_CONFIG)
+    overrides = [
+        f"objective.components.{i}.folder={predictors}"
+        for i, part in enumerate(config.objective.components)
+        if isinstance(part, PredictorComponent | NoveltyComponent) and part.endpoint == ENDPOINT
+    ]
+    assert len(overrides) == 2, "the predictor and the novelty term"
+    judged = {key for key, in_a in zip(cut.table.inchikeys, cut.in_a, strict=True) if not in_a}
+    examples = config.learning.examples
+    mols = [molecule.mol for molecule in standardise_all(examples)]
+    kept = [
+        s
+        for s, mol in zip(examples, mols, strict=True)
+        if mol and inchikey_block(mol) not in judged
+    ]
+    print(f"{len(kept)} of {len(examples)} examples are not in half B", flush=True)
+    return [*overrides, f"learning.examples={json.dumps(kept)}"]
+
+
+def run_campaign(overrides: list[str], run_dir: Path) -> None:
+    """The default campaign with overrides; goes on where it stands."""
     if (run_dir / "manifest.json").is_file():
         arguments = ["--resume", str(run_dir)]
     else:
-        components = load_config(CAMPAIGN_CONFIG).objective.components
-        (place,) = (
-            i
-            for i, part in enumerate(components)
-            if isinstance(part, PredictorComponent) and part.endpoint == ENDPOINT
-        )
-        override = f"objective.components.{place}.folder={predictors}"
-        arguments = [str(CAMPAIGN_CONFIG), override, *extra, "--out", str(run_dir)]
+        arguments = [str(CAMPAIGN_CONFIG), *overrides, "--out", str(run_dir)]
     subprocess.run([sys.executable, "-m", "molgen.cli", "run", *arguments], cwd=ROOT, check=True)
 
 
@@ -96,7 +113,8 @@ def main() -> None:
         f"{worth['coverage']:.3f}, in domain {worth['share_in_domain']:.3f}",
         flush=True,
     )
-    run_campaign(predictors, folder / "campaign", arguments.overrides)
+    overrides = [*without_half_b(cut, predictors), *arguments.overrides]
+    run_campaign(overrides, folder / "campaign")
     results = compare(folder / "campaign", arguments.seed)
     results["predictor_on_half_b"] = worth
     write_results(__file__, results, seed=arguments.seed, out=arguments.out)
