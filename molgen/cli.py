@@ -100,8 +100,9 @@ def sample(
         ),
     ] = None,
     variants: Annotated[
-        int, typer.Option(min=1, help="prompts that the mode writes at most for a molecule")
-    ] = 10,
+        int | None,
+        typer.Option(min=1, help="prompts that a mode writes at most for a molecule; default: 10"),
+    ] = None,
     per_prompt: Annotated[
         bool, typer.Option("--per-prompt", help="draw -n molecules for each prompt")
     ] = False,
@@ -149,11 +150,13 @@ def sample(
     symbols = [symbol.strip() for symbol in elements.split(",") if symbol.strip()]
     prompts = prompt or []
     if mode is not None:
-        prompts = prompts_for(mode, prompts, part=part, n=variants, seed=seed)
+        prompts = prompts_for(mode, prompts, part=part, n=variants or 10, seed=seed)
         if not prompts and mode != "de_novo":  # without prompts anything would be drawn
             raise ConfigError(f"--mode {mode}: finds nothing to redraw in what --prompt gives")
     elif part is not None:
         raise ConfigError("--part says what a mode redraws; name the mode, too: --mode")
+    elif variants is not None:
+        raise ConfigError("--variants says how many prompts a mode writes; name the mode: --mode")
     written = write_samples(
         output, n * max(1, len(prompts)) if per_prompt else n, seed=seed, prompts=prompts,
         prior=prior, unique=unique, n_processes=processes or len(os.sched_getaffinity(0)),
@@ -163,6 +166,8 @@ def sample(
         ),
     )  # fmt: skip
     print(f"{written.n_lines} molecules in {output}")
+    if not per_prompt and n < len(prompts):
+        print(f"of {n} of the {len(prompts)} prompts, one each; --per-prompt: -n of each")
     if forbidden or symbols:
         print(f"{written.n_attempts} started, {written.n_rejected.total()} rejected")
         for reason, n_rejected in written.n_rejected.most_common():
@@ -217,14 +222,17 @@ def explain(
         Path | None,
         typer.Option(help="table of SMILES and value: take replacements from its matched pairs"),
     ] = None,
-    value_column: Annotated[str, typer.Option(help="of --measured")] = "value",
+    value_column: Annotated[str | None, typer.Option(help="of --measured; default: value")] = None,
 ) -> None:
     """Show which atoms and fragments predictions come from, and what would change them."""
+    from molgen.errors import ConfigError
     from molgen.explaining import explain_file
 
+    if value_column is not None and measured is None:
+        raise ConfigError("--value-column is that of --measured; name the table, too: --measured")
     n_shown, n_hidden = explain_file(
         table, output, endpoints=endpoints or [], folder=folder, smiles_column=smiles_column,
-        n_max=n, background=background, measured=measured, value_column=value_column,
+        n_max=n, background=background, measured=measured, value_column=value_column or "value",
     )  # fmt: skip
     print(f"{n_shown} explanations in {output}" + (f"; {n_hidden} not shown" if n_hidden else ""))
 

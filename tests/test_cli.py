@@ -267,6 +267,7 @@ def test_what_sample_cannot_do_is_one_line(prior_file: Path, tmp_path: Path) -> 
     assert "cannot be written" in complaint(
         molgen("sample", "-n", "1", "--prior", prior_file, "-o", tmp_path / "no" / "some.smi")
     )
+    assert "name the mode" in complaint(molgen(*common, "--prompt", "c1ccncc1", "--variants", "5"))
 
 
 # --------------------------------------------------------------------------------------- configs

@@ -139,10 +139,9 @@ def _plan(network: GraphTransformer, text: str) -> tuple[Plan, Symmetries]:
         mol = Chem.MolFromSmiles(text)
     if mol is None or mol.GetNumAtoms() == 0:
         raise DataError("cannot be parsed")
-    n = mol.GetNumAtoms()
-    if n > network.size.max_atoms:
-        raise DataError(f"more than {network.size.max_atoms} heavy atoms")
     mol = flatten(mol)
+    if mol.GetNumAtoms() > network.size.max_atoms:
+        raise DataError(f"more than {network.size.max_atoms} heavy atoms")
     encoded = encode(mol)
     numbers = network.vocabulary.units(encoded)
     if numbers is None:

@@ -59,7 +59,8 @@ def write_samples(
 
     Args:
         output: the file.
-        n: lines to write; prompts have equal shares, one after the other.
+        n: lines to write; prompts have equal shares, one after the other. Where there are more
+            prompts than lines, some of them, spread evenly, have one each.
         seed: same seed, same lines.
         prompts: cores to keep; none: de novo.
         prior: weights; None: the shipped ones.
@@ -78,7 +79,7 @@ def write_samples(
     texts: list[str | None] = list(prompts) or [None]
     for text in texts:
         check_options(network, _parsed(text, network), options)
-    shares = [n // len(texts) + (i < n % len(texts)) for i in range(len(texts))]
+    shares = _shares(n, len(texts))
     n_workers = max(1, min(n_processes, n // _MIN_LINES_A_PROCESS))
     pool = WorkerPool("sampler", partial(SamplingWorker, prior, options), n_workers)
     executor = make_executor(
@@ -103,6 +104,13 @@ def write_samples(
     finally:
         executor.close()
     return Written(lines.n_lines, lines.n_attempts, lines.n_rejected)
+
+
+def _shares(n: int, n_prompts: int) -> list[int]:
+    """Lines for each prompt."""
+    if n < n_prompts:
+        return [(i + 1) * n // n_prompts - i * n // n_prompts for i in range(n_prompts)]
+    return [n // n_prompts + (i < n % n_prompts) for i in range(n_prompts)]
 
 
 def default_max_atoms(prior: Path | None) -> int:

@@ -92,11 +92,11 @@ def _encode_one(text: str, max_atoms: int) -> tuple[bytes, EncodedMolecule | str
     mol = Chem.MolFromSmiles(text)
     if mol is None or mol.GetNumAtoms() == 0:
         return b"", "cannot be parsed"
-    if mol.GetNumAtoms() > max_atoms:
-        return b"", f"more than {max_atoms} heavy atoms"
-    flat = flatten(mol)
-    digest = hashlib.blake2b(Chem.MolToSmiles(flat).encode(), digest_size=10).digest()
     try:
+        flat = flatten(mol)
+        if flat.GetNumAtoms() > max_atoms:
+            return b"", f"more than {max_atoms} heavy atoms"
+        digest = hashlib.blake2b(Chem.MolToSmiles(flat).encode(), digest_size=10).digest()
         return digest, encode(flat)
     except DataError as error:
         return b"", str(error)

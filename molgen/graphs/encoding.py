@@ -25,13 +25,24 @@ _CACHE_LIMIT = 200_000
 
 
 def flatten(mol: Chem.Mol) -> Chem.Mol:
-    """A copy without stereo marks and isotopes, as training structures are."""
+    """The molecule without stereo marks and isotopes, as training structures are.
+
+    It is read anew from its canonical SMILES: the building orders that can be drawn depend on how
+    the atoms are numbered, and those of a molecule should not depend on how it was written.
+
+    Raises:
+        DataError: RDKit does not read what it wrote.
+    """
     flat = Chem.Mol(mol)
     Chem.RemoveStereochemistry(flat)
     for atom in flat.GetAtoms():
         if atom.GetIsotope():
             atom.SetIsotope(0)
-    return flat
+    with rdBase.BlockLogs():
+        read = Chem.MolFromSmiles(Chem.MolToSmiles(flat))
+    if read is None:
+        raise DataError("cannot be parsed without its stereo marks")
+    return read
 
 
 def atom_type(atom: Chem.Atom) -> AtomType:

@@ -283,16 +283,30 @@ def _across_lock(g: State, a: int, c: int) -> bool:
     """Whether a bond between two atoms of a component would draw a locked bond into a ring.
 
     A locked bond that is in no ring yet splits its component in two: the atoms nearer to one end
-    and those nearer to the other.
+    and those nearer to the other. Around one that is in a ring, a new ring may pass through it
+    wherever it passes through two atoms of the ring system.
     """
     distance = g.distance
     for e in range(g.n_locked):
         i, j = g.locked[e]
         if distance[a, i] == FAR or distance[c, i] == FAR:
             continue
-        if (distance[a, i] < distance[a, j]) != (distance[c, i] < distance[c, j]):
+        if g.system[i] >= 0 and g.system[i] == g.system[j]:
+            if _nearest_of(g, g.system[i], a) != _nearest_of(g, g.system[i], c):
+                return True
+        elif (distance[a, i] < distance[a, j]) != (distance[c, i] < distance[c, j]):
             return True
     return False
+
+
+@numba.njit(cache=True)
+def _nearest_of(g: State, system: int, a: int) -> int:
+    """The atom of a ring system at which an atom hangs, itself if it is one of the system."""
+    nearest = -1
+    for x in range(g.n_atoms):
+        if g.system[x] == system and (nearest < 0 or g.distance[a, x] < g.distance[a, nearest]):
+            nearest = x
+    return nearest
 
 
 # The masks look ahead, so that whatever is drawn, the graph can still become one piece with every

@@ -7,7 +7,7 @@ easily fooled by them. What approved drugs hold is let through (a test says so f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from rdkit import Chem
@@ -114,7 +114,12 @@ def _alternatives(smarts: str) -> list[str]:
 
 
 def implausible(mol: Chem.Mol) -> str:
-    """'' for a plausible structure, else what is wrong with it.
+    """'' for a plausible structure, else the first of its `flaws`."""
+    return next(flaws(mol), "")
+
+
+def flaws(mol: Chem.Mol) -> Iterator[str]:
+    """What makes a structure implausible, rule by rule.
 
     Args:
         mol: sanitised. Charges are read as they stand: a salt's acid or amine is fine, other
@@ -122,18 +127,19 @@ def implausible(mol: Chem.Mol) -> str:
     """
     for name, cheaper, whole in _patterns():
         if mol.HasSubstructMatch(cheaper) and mol.HasSubstructMatch(whole):
-            return name
+            yield name
     rings = mol.GetRingInfo()
     small = [set(ring) for ring in rings.BondRings() if len(ring) <= _SMALL_RING]
     if any(a & b for i, a in enumerate(small) for b in small[:i]):
-        return "fused small rings"
+        yield "fused small rings"
     if any(_MAX_RING < len(ring) < _MIN_MACROCYCLE for ring in rings.AtomRings()):
-        return f"ring of {_MAX_RING + 1} to {_MIN_MACROCYCLE - 1} atoms"
+        yield f"ring of {_MAX_RING + 1} to {_MIN_MACROCYCLE - 1} atoms"
     if mol.HasSubstructMatch(_double_in_ring()) and any(
         _is_polyene(mol, ring) for ring in rings.AtomRings()
     ):
-        return "two double bonds in a ring of carbon"
-    return _bredt(mol)
+        yield "two double bonds in a ring of carbon"
+    if _breaks_bredts_rule(mol):
+        yield "double bond at a bridgehead"
 
 
 def _is_polyene(mol: Chem.Mol, ring: Sequence[int]) -> bool:
@@ -156,8 +162,8 @@ def _has_oxo(atom: Chem.Atom) -> bool:
     )
 
 
-def _bredt(mol: Chem.Mol) -> str:
-    """A double bond at the head of a small bridge (Bredt's rule)."""
+def _breaks_bredts_rule(mol: Chem.Mol) -> bool:
+    """Whether a double bond is at the head of a small bridge."""
     rings = [set(ring) for ring in mol.GetRingInfo().AtomRings() if len(ring) <= _MAX_RING]
     for i, first in enumerate(rings):
         for second in rings[:i]:
@@ -171,5 +177,5 @@ def _bredt(mol: Chem.Mol) -> str:
             for a in heads:
                 for bond in mol.GetAtomWithIdx(a).GetBonds():
                     if bond.GetBondTypeAsDouble() > 1 and bond.IsInRing():
-                        return "double bond at a bridgehead"
-    return ""
+                        return True
+    return False

@@ -36,7 +36,7 @@ from molgen.generator.network import Goals, GraphTransformer, Tokens, autocast, 
 from molgen.generator.prompts import Prompt
 from molgen.generator.sampler import SamplingOptions, sample
 from molgen.generator.weights import below, network_state
-from molgen.graphs.encoding import encode
+from molgen.graphs.encoding import encode, flatten
 from molgen.graphs.orders import Plan, draw_order, expand, new_plan, new_targets
 from molgen.graphs.state import KEPT, KEPT_MARKED, new_states
 
@@ -244,8 +244,8 @@ def make_plan(smiles: str, prompt: Prompt | None, network: GraphTransformer) -> 
     Returns:
         None where it is not one piece of known atoms, too large, or without the prompt's core.
     """
-    mol = Chem.MolFromSmiles(smiles)
     try:
+        mol = flatten(Chem.MolFromSmiles(smiles))
         encoded = encode(mol)
     except DataError:
         return None

@@ -18,7 +18,7 @@ from molgen.generator.weights import SHIPPED_PRIOR, load_network
 from molgen.objectives.descriptors import sa_score
 from molgen.search.edits import Parts, groups_of, read, ring_systems_of
 from molgen.search.moves import Made, Order, make
-from molgen.search.plausible import implausible
+from molgen.search.plausible import flaws
 from molgen.search.policy import read_weights
 from molgen.search.surrogate import Description, describe_mols
 from property_models.datasets import file_sha256
@@ -68,7 +68,7 @@ class GeneratorWorker:
         self._max_sa = math.inf if max_sa_score is None else max_sa_score
         # What is implausible or hard to make in a prompt is the user's own: it counts against no
         # sample.
-        self._own = [implausible(p.core) for p in self._prompts]
+        self._own = [frozenset(flaws(p.core)) for p in self._prompts]
         self._own_max_sa = [max(self._max_sa, sa_score(p.core) + 1.0) for p in self._prompts]
         self._version = 0
         self._parts = Parts()
@@ -105,8 +105,8 @@ class GeneratorWorker:
 
     def _is_plausible(self, prompt: int, mol: Chem.Mol) -> bool:
         if self._plausible_only:
-            own = self._own[prompt] if prompt >= 0 else ""
-            if implausible(mol) not in ("", own):
+            own = self._own[prompt] if prompt >= 0 else frozenset()
+            if any(flaw not in own for flaw in flaws(mol)):
                 return False
         limit = self._own_max_sa[prompt] if prompt >= 0 else self._max_sa
         return math.isinf(limit) or sa_score(mol) <= limit

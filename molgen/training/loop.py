@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -76,7 +76,7 @@ class Optimisation:
 
     @property
     def first_decay_step(self) -> int:
-        """The first step at less than the full rate; `n_steps` where there is no decay."""
+        """The last step at the full rate; `n_steps` where there is no decay."""
         return self.n_steps - round(self.decay_share * self.n_steps)
 
     def rate_factor(self, step: int) -> float:
@@ -164,6 +164,7 @@ class Run:
         self.weights = out_dir / "prior.safetensors"
         self.optimisers = _optimisers(network, self.options)
         self.step = 0
+        self._whole = True  # no update is half done, so that what there is may be saved
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
         self._restore()
@@ -207,6 +208,7 @@ class Run:
             nats, stop = self._update(to_device(batch, self.worker.device), late or asked)
             mean_nats = nats if math.isnan(mean_nats) else 0.98 * mean_nats + 0.02 * nats
             self.step += 1
+            self._whole = True
             self.seconds = before + time.monotonic() - began
             last = self.step == options.n_steps
             if self.step % _LOG_EVERY == 0 or last:
@@ -241,6 +243,7 @@ class Run:
             nats, stop = self._add_up(nats, stop)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
         factor = self.options.rate_factor(self.step)
+        self._whole = False
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = optimiser.defaults["lr"] * factor
@@ -279,8 +282,11 @@ class Run:
         on_metrics(metrics, seen)
 
     def save(self) -> None:
-        """Checkpoint, weights and card, each replaced atomically; of the first worker alone."""
-        if self.worker.rank > 0:
+        """Checkpoint, weights and card, each replaced atomically; of the first worker alone.
+
+        After an interrupt in the middle of an update what was saved last stands.
+        """
+        if self.worker.rank > 0 or not self._whole:
             return
         self._save_checkpoint(_LATEST)
         save_network(self.network, self.weights)
@@ -299,7 +305,7 @@ class Run:
         state = {
             "step": self.step, "seconds": self.seconds, "history": self.history,
             "config": identity(self.config), "n_steps": self.options.n_steps,
-            "first_decay_step": self.options.first_decay_step,
+            "first_decay_step": self.options.first_decay_step, "size": asdict(self.network.size),
         }  # fmt: skip
         save_checkpoint(self.out_dir / name, tensors=tensors, state=state, piece_bytes=PIECE_BYTES)
 
@@ -367,7 +373,9 @@ def last_checkpoint(
 def split(
     molecules: PackedMolecules, share: float, seed: int
 ) -> tuple[PackedMolecules, PackedMolecules]:
-    """Random training and validation parts; at least one molecule each."""
+    """Random training and validation parts, at least one molecule each; DataError for one alone."""
+    if len(molecules) < 2:
+        raise DataError("training needs at least two usable molecules, one of them to validate on")
     order = np.random.default_rng([seed, 7]).permutation(len(molecules))
     n_validation = min(max(1, round(share * len(molecules))), max(1, len(molecules) - 1))
     return molecules.subset(np.sort(order[n_validation:])), molecules.subset(order[:n_validation])

@@ -88,15 +88,18 @@ def pack_for_pretraining(config_path: Path, overrides: Sequence[str], out: Path 
         ConfigError: the config is wrong, or the folder cannot be written.
         DataError: the structures cannot be read.
     """
-    from molgen.training.loop import starting_network
     from molgen.training.pretraining import pack_once
 
     config = load_config(config_path, overrides, kind=PretrainingConfig)
+    if config.start_from is not None:
+        raise ConfigError(
+            "--pack-only: a packed file holds no weights, so nothing could start_from "
+            f"{config.start_from} elsewhere; begin with `molgen pretrain` here"
+        )
     folder = Path("runs") / config.name if out is None else out
     _make(folder)
     with _bar() as bar:
-        start = starting_network(config.start_from)
-        packed = pack_once(config, folder, start=start, on_packing=_show_packing(bar))
+        packed = pack_once(config, folder, on_packing=_show_packing(bar))
     file = folder / "packed.npz"
     print(f"{_usable(packed.info)}\npacked file: {file} ({file.stat().st_size / 1e6:.1f} MB)")
     print(f"train on it: python -m molgen.training.slices --packed {file} --out {folder}")

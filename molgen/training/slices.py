@@ -22,8 +22,9 @@ from typing import Any
 import torch
 
 from molgen.errors import ConfigError, MolgenError
+from molgen.generator.network import GraphTransformer, NetworkSize
 from molgen.graphs.packed import PackedMolecules
-from molgen.training.loop import Progress, Run, new_network, this_machine
+from molgen.training.loop import Progress, Run, last_checkpoint, new_network, this_machine
 
 
 def train_slice(
@@ -49,13 +50,17 @@ def train_slice(
     config["training"]["time_limit_s"] = seconds
     torch.set_num_threads(config["training"]["n_threads"])
     out_dir.mkdir(parents=True, exist_ok=True)
-    network = new_network(config, molecules.vocabulary)
+    if config["start_from"] is None:
+        network = new_network(config, molecules.vocabulary)
+    else:
+        found = last_checkpoint(out_dir, config)
+        if found is None or "size" not in found[1]:
+            raise ConfigError(
+                f"{packed_file}: start_from gives the first weights; begin with `molgen pretrain` "
+                f"in {out_dir}, slices can go on from its checkpoint"
+            )
+        network = GraphTransformer(molecules.vocabulary, NetworkSize(**found[1]["size"]))
     run = Run(config, out_dir, network, molecules, worker=this_machine())
-    if config["start_from"] is not None and run.step == 0:
-        raise ConfigError(
-            f"{packed_file}: start_from gives the first weights; begin with `molgen pretrain` in "
-            f"{out_dir}, slices can go on from its checkpoint"
-        )
     try:
         if seconds > 0:
             run.train(on_progress=_say, on_metrics=lambda m, n: print(n, m, flush=True))
@@ -81,7 +86,10 @@ def _config(info: dict[str, Any], file: Path, overrides: Sequence[str]) -> dict[
             raise ConfigError(f"{text}: the value is neither a number nor true or false") from error
         if old is not None and isinstance(new, bool) != isinstance(old, bool):
             raise ConfigError(f"{text}: expected a value like {json.dumps(old)}")
-        config[section][name] = type(old)(new) if isinstance(old, int | float) else new
+        try:
+            config[section][name] = type(old)(new) if isinstance(old, int | float) else new
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{text}: expected a value like {json.dumps(old)}") from error
     return config
 
 

@@ -197,6 +197,20 @@ def test_what_cannot_be_built_has_a_reason_and_no_number(network: GraphTransform
     np.testing.assert_array_equal(found.log_prob, again.log_prob)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("CC(=O)Nc1ccc(O)cc1", "O=C(C)Nc1ccc(O)cc1"), ("Cc1cccc(C)c1", "c1cc(C)cc(C)c1"),
+     ("COc1ccccc1", "[2H]C([2H])([2H])Oc1ccccc1")],
+)  # fmt: skip
+def test_a_molecule_is_as_likely_however_it_is_written(
+    network: GraphTransformer, one: str, other: str
+) -> None:
+    found = log_prob_of_molecules(network, [one, other], n_orders=64)
+    assert found.reasons == [None, None]
+    assert (found.standard_error == 0).all()
+    assert found.log_prob[0] == pytest.approx(found.log_prob[1], abs=1e-4)
+
+
 def test_rdkit_agrees_that_symmetries_are_all_there(kit: Kit) -> None:
     mol = flat("FC(F)(F)c1ccccc1")
     assert len(mol.GetSubstructMatches(mol, uniquify=False)) == 12

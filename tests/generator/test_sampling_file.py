@@ -46,6 +46,15 @@ def test_prompts_have_equal_shares_in_their_order(prior_file: Path, tmp_path: Pa
         assert all(Chem.MolFromSmiles(line).HasSubstructMatch(query) for line in part)
 
 
+def test_of_more_prompts_than_lines_some_spread_evenly_have_one_each(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    prompts = ["[*:1]c1ccncc1"] * 10 + ["[*:1]C#N"] * 3
+    lines, _ = written(prior_file, tmp_path / "a", 10, prompts=prompts)
+    nitrile = Chem.MolFromSmarts("C#N")
+    assert [Chem.MolFromSmiles(s).HasSubstructMatch(nitrile) for s in lines[-2:]] == [True, True]
+
+
 def test_repeats_are_drawn_again_until_there_are_none_left_to_find(
     prior_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,6 +179,23 @@ def test_no_ring_passes_through_a_locked_bond(kit: Kit) -> None:
         assert (n_rings == 0) == locked
 
 
+def test_no_new_ring_passes_through_a_locked_bond_that_is_in_one(kit: Kit) -> None:
+    """Cyclooctene: a bridge or a ring fused to it would put its double bond into a smaller one."""
+    for locked in (False, True):
+        n_more = 0
+        for seed in range(60):
+            g = fragments(kit, ("C1CCCC=CCC1", {}))
+            (middle,) = np.argwhere(np.triu(g["bond"]) == 2)
+            if locked:
+                lock(g, *middle)
+            walk(g, kit, seed, 10)
+            mol = to_mol(g, kit.vocabulary)
+            around = mol.GetRingInfo().AtomRings()
+            n_more += not any(len(r) == 8 and set(r) <= set(range(8)) for r in around)
+            n_more += sum(set(middle) <= set(r) for r in around) > 1
+        assert (n_more == 0) == locked
+
+
 def test_thousands_of_random_kept_parts_are_legal_to_learn(packed: PackedMolecules) -> None:
     """Every recorded step is one the masks allow, so its log-probability is finite."""
     tables = packed.vocabulary.tables()

@@ -15,6 +15,7 @@ from molgen.generator.sampler import SamplingOptions
 from molgen.generator.weights import save_network
 from molgen.objectives.descriptors import sa_score
 from molgen.search.moves import Order
+from molgen.search.plausible import flaws
 from molgen.search.policy import Policy, read_weights
 from molgen.search.proposing import GeneratorWorker, identify, make_generator
 from molgen.search.surrogate import describe
@@ -146,6 +147,14 @@ def test_what_is_implausible_in_a_prompt_is_the_users_own(prior_file: Path) -> N
     assert len(own.propose(0, None, sampled(10, prompt=0), (1,), False).made) > 0
     orders = [Order("library", (("CCOOC",),))]
     assert own.propose(0, None, orders, (1,), False).n_implausible == 1
+
+
+def test_a_flaw_of_the_prompt_hides_no_other() -> None:
+    own = set(flaws(Chem.MolFromSmiles("ClN1CCCCC1")))
+    assert len(own) == 1
+    assert set(flaws(Chem.MolFromSmiles("ClN1CCC(C=N)CC1"))) - own == {
+        "imine with hydrogen on nitrogen"
+    }
 
 
 def test_of_a_library_salts_and_what_cannot_be_read_are_passed_over(prior_file: Path) -> None:

@@ -20,6 +20,7 @@ from molgen.generator.weights import SHIPPED_PRIOR, load_network
 from molgen.graphs.packed import PackedMolecules
 from molgen.runtime.checkpoint import load_checkpoint
 from molgen.training.loop import Progress, new_network, split, validation_nats
+from molgen.training.muon import Muon
 from molgen.training.pretraining import pack_once, pretrain, read_structures
 from molgen.training.slices import train_slice
 from tests.property_models.drugs import DRUGS
@@ -123,6 +124,54 @@ def test_killed_on_another_machine_it_goes_on_exactly(structures: Path, tmp_path
     assert max(p.stat().st_size for p in (folder / "checkpoint").iterdir()) <= 15e6
 
 
+@pytest.mark.parametrize("optimiser", ["Muon", "AdamW"])
+def test_interrupted_between_two_optimisers_it_goes_on_from_the_last_checkpoint(
+    structures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str
+) -> None:
+    """Of a step that is half taken nothing is kept."""
+    often = config(structures, training__n_molecules=40, training__checkpoint_every_s=1e-9)
+    pretrain(often, tmp_path / "whole")
+    place = Muon if optimiser == "Muon" else torch.optim.AdamW
+    take, n_taken = place.step, 0
+
+    def take_or_stop(self: Any, *args: Any) -> Any:
+        nonlocal n_taken
+        n_taken += 1
+        if n_taken == 6:
+            raise KeyboardInterrupt
+        return take(self, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, "step", take_or_stop)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(often, tmp_path / "halves")
+    assert json.loads((tmp_path / "halves" / "card.json").read_text())["n_molecules_seen"] == 20
+    pretrain(often, tmp_path / "halves")
+    whole, halves = weights_of(tmp_path / "whole"), weights_of(tmp_path / "halves")
+    for name, weight in whole.items():
+        torch.testing.assert_close(halves[name], weight, rtol=0, atol=0)
+
+
+def test_a_single_molecule_is_too_few(tmp_path: Path) -> None:
+    (tmp_path / "one.smi").write_text("CCOc1ccccc1\n")
+    with pytest.raises(DataError, match="at least two usable molecules"):
+        pretrain(config(tmp_path / "one.smi"), tmp_path / "run")
+
+
+def test_slices_go_on_with_a_fine_tuning_whatever_size_its_config_says(
+    structures: Path, prior_file: Path, tmp_path: Path
+) -> None:
+    short = config(structures, start_from=str(prior_file), data__max_heavy_atoms=40,
+                   training__n_molecules=8, training__time_limit_s=1e-9)  # fmt: skip
+    pretrain(short, tmp_path / "run")
+    packed = tmp_path / "run" / "packed.npz"
+    with pytest.raises(ConfigError, match="begin with `molgen pretrain`"):
+        train_slice(packed, tmp_path / "elsewhere", seconds=1e9)
+    weights = train_slice(packed, tmp_path / "run", seconds=1e9)
+    assert load_network(weights).size == load_network(prior_file).size
+    assert json.loads((tmp_path / "run" / "card.json").read_text())["n_molecules_seen"] == 8
+
+
 def test_a_slice_takes_its_config_from_the_packed_file(structures: Path, tmp_path: Path) -> None:
     pack_once(config(structures), tmp_path)
     packed = tmp_path / "packed.npz"
@@ -130,6 +179,8 @@ def test_a_slice_takes_its_config_from_the_packed_file(structures: Path, tmp_pat
         ("data.file=x", "expected key=value with a key of training.n_molecules"),
         ("training.batch_size=many", "neither a number nor true or false"),
         ("training.bfloat16=1", "expected a value like false"),
+        ("training.n_molecules=[1]", "expected a value like 400"),
+        ('training.n_molecules="x"', "expected a value like 400"),
     ]:
         with pytest.raises(ConfigError, match=message):
             train_slice(packed, tmp_path, seconds=1, overrides=[text])

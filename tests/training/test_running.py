@@ -85,3 +85,5 @@ def test_packing_alone_leaves_a_file_to_train_on_elsewhere(config: Path) -> None
     )
     assert "python -m molgen.training.slices --packed runs/tiny/packed.npz" in packed.out
     assert [p.name for p in Path("runs/tiny").iterdir()] == ["packed.npz"]
+    told = complaint(molgen("pretrain", config, "--pack-only", "start_from=shipped"))
+    assert told.startswith("--pack-only: a packed file holds no weights")
