@@ -8,7 +8,8 @@
 there are more than 5,000 rows); every choice was made there. `test` fits on the training rows with
 seeds 1 to 5 and evaluates on the official test rows. Both append a line for each evaluation, with
 the commit, to `evaluations.jsonl` beside this script, and leave out what stands there already.
-`table` reads it: a win is a gap of the means above the pooled deviation over the seeds.
+`table` reads it and writes `results.json`: a win is a gap of the means above the pooled deviation
+over the seeds.
 
 Single task, strictly: a model sees the training rows of its own task alone. Every test row is
 predicted: a structure that our standardisation refuses gets the training mean.
@@ -205,7 +206,8 @@ def table(mode: str, ours: str) -> dict[str, Any]:
         n_losses += verdict == "loss"
         rows.append([name, metric, float(np.mean(a)), float(np.std(a)), float(np.mean(b)),
                      float(np.std(b)), published, len(a), verdict])  # fmt: skip
-    header = ["task", "metric", "ours", "±", "MapLight here", "±", "published", "seeds", ""]
+    header = ["task", "metric", "ours", "ours ±", "MapLight here", "MapLight ±", "published",
+              "seeds", "verdict"]  # fmt: skip
     print_table(header, rows)
     print(f"{n_wins} wins, {n_losses} losses of {len(rows)}")
     return {"wins": n_wins, "losses": n_losses, "rows": [dict(zip(header, r, strict=True))

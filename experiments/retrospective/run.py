@@ -9,7 +9,8 @@ For each target: the measured compounds are clustered (Taylor-Butina, ECFP4 simi
 clusters that hold most of the best twentieth are hidden, one after the other, until half of that
 twentieth is. A predictor is trained on the rest by the product's own path, and a campaign looks for
 potent, drug-like molecules that are not among the compounds it was trained on. Its eight best
-training compounds serve as examples. The prior is of ZINC250k: it has seen no compound of ChEMBL.
+training compounds serve as examples. The prior is of ZINC250k and was not trained on ChEMBL; some
+purchasable molecules are in both.
 
 Counted among the molecules scored: hidden actives (the best tenth of all, hidden) found exactly
 (first InChIKey block), found at an ECFP4 similarity of 0.7, and their Murcko scaffolds; beside them
