@@ -137,7 +137,7 @@ def baselines(run: RunRecord, seed: int) -> dict[str, pd.DataFrame]:
     options = SamplingOptions(g.temperature, g.min_heavy_atoms, g.max_heavy_atoms)
     prior = Path(g.prior) if g.prior else None
     pools = [
-        WorkerPool("generator", partial(make_generator, prior, [], options, False), 2),
+        WorkerPool("generator", partial(make_generator, prior, [], options, False, None), 2),
         WorkerPool("scorer", partial(make_scorer, config.objective, SHIPPED_PREDICTORS), 2),
     ]
     executor = make_executor(LocalExecutorConfig(n_workers=2), pools)
