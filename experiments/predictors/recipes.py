@@ -8,6 +8,7 @@ task it works on: it sees the kind of task, the metric's name, and the values.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def member(name: str, y: Array, kind: str, metric: str) -> MemberRecipe:
     """One member's settings."""
     scale = scale_of(y, kind)
     if name == "trees":
-        loss = "mae" if metric == "mae" else "mse"
+        loss: Literal["mae", "mse"] = "mae" if metric == "mae" else "mse"
         return TreesRecipe(loss=loss, transform=scale, n_seeds=3)
     if name == "forest":
         return ForestRecipe(transform=scale)
@@ -76,7 +77,7 @@ def member_scores(
 
 def mean_scores(scores: Sequence[Array], kind: Task) -> Array:
     """Equal shares of several members' scores, float64, shape (n_test,)."""
-    return combined(np.array(scores), np.ones(len(scores)), task=kind)[0]
+    return combined(np.array(scores), [1.0] * len(scores), task=kind)[0]
 
 
 def potency_scores(train: Features, y: Array, test: Features, *, seed: int, recipe: str) -> Array:

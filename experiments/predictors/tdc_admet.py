@@ -34,6 +34,7 @@ from experiments.predictors import peers
 from experiments.predictors.recipes import mean_scores, member_scores, members_of
 from experiments.recording import print_table, stamp, write_results
 from property_models import evaluate
+from property_models.endpoints import Task as Kind
 from property_models.features import Features, featurise
 from property_models.molecules import scaffold, standardise_all
 from property_models.sources import TDC_ADMET_GROUP
@@ -71,7 +72,7 @@ class Task:
         return TDC_ADMET_GROUP[self.name][0]
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
         """'regression' or 'classification'."""
         return "classification" if self.metric in ("auroc", "auprc") else "regression"
 
