@@ -127,20 +127,24 @@ def score_all(
     return pd.concat([identities, pd.DataFrame.from_records(answers)], axis=1)
 
 
+def workers(config: RunConfig) -> list[WorkerPool]:
+    """What draws samples of a run's prior, whatever they are, and what scores by its objective."""
+    g = config.generator
+    options = SamplingOptions(g.temperature, g.min_heavy_atoms, g.max_heavy_atoms)
+    prior = Path(g.prior) if g.prior else None
+    return [
+        WorkerPool("generator", partial(make_generator, prior, [], options, False, None), 2),
+        WorkerPool("scorer", partial(make_scorer, config.objective, SHIPPED_PREDICTORS), 2),
+    ]
+
+
 def baselines(run: RunRecord, seed: int) -> dict[str, pd.DataFrame]:
     """Both baselines, drawn and scored in two processes."""
     config = run.config
     if config.generator.prompts:
         raise SystemExit("the baselines are de novo; give a run without prompts")
     n = int((run.table["status"] == "scored").sum())
-    g = config.generator
-    options = SamplingOptions(g.temperature, g.min_heavy_atoms, g.max_heavy_atoms)
-    prior = Path(g.prior) if g.prior else None
-    pools = [
-        WorkerPool("generator", partial(make_generator, prior, [], options, False, None), 2),
-        WorkerPool("scorer", partial(make_scorer, config.objective, SHIPPED_PREDICTORS), 2),
-    ]
-    executor = make_executor(LocalExecutorConfig(n_workers=2), pools)
+    executor = make_executor(LocalExecutorConfig(n_workers=2), workers(config))
     try:
         tables = {}
         draws: dict[str, Callable[[], list[Proposal]]] = {
