@@ -33,6 +33,10 @@ _RULES = {
     "halogen and heteroatom on one double bond": "[NX3,OX2,SX2][CX3;!R](=[CX3])[F,Cl,Br,I]",
     "thioketone or thioacyl azole": "[#6,n][CX3;!a](=[SX1])[#6]",
     "triple bond in a ring": "[R]#[R]",
+    # Amides there (ynamides) are stable.
+    "triple bond on a heteroatom": (
+        "[OX2,SX2,F,Cl,$([NX3;!$(N[#6]=[O,N,S]);!$(NS(=O)=O)])][CX2]#[CX2]"
+    ),
     "double bond in a ring of three": "[r3]=[r3],[r3]:[r3]",
     "two heteroatoms in a ring of three": "[r3;#7,#8,#16]@[r3;#7,#8,#16]",
     "two neighbouring heteroatoms in a ring of four": "[r4;#7,#8,SX2]@[r4;#7,#8,SX2]",

@@ -76,6 +76,8 @@ NONSENSE = {
     "CN(C)Cl": "halogen on a heteroatom",
     "CC(=O)Cl": "acyl or thioacyl halide",
     "C1CC#CCC1": "triple bond in a ring",
+    "CCOC#CC": "triple bond on a heteroatom",
+    "CC#CN(C)C": "triple bond on a heteroatom",
     "C1=CC1": "double bond in a ring of three",
     "Cc1nc1=O": "double bond in a ring of three",  # RDKit calls an azirinone aromatic
     "CC1=CCC1": "double bond in a ring of four",
