@@ -60,6 +60,9 @@ _PATTERNS = (
         "single fluorine and heteroatom on one sp3 carbon",
         "F-[CX4;!H2;!$(C(F)F)]-[N,O,S;!$(*-*=O)]",
     ),
+    ("carbamic acid", "[OX2H]-[CX3](=O)-[NX3,n]"),  # loses carbon dioxide
+    # They lose hydrogen fluoride, however many fluorines there are.
+    ("fluorine and OH, SH or NH on one sp3 carbon", "F-[CX4]-[OX2,SX2,NX3;H1,H2]"),
     ("halogen and heteroatom on one sp3 carbon", "[Cl,Br,I]-[CX4;!$(C(F)F)]-[N,O,S;!$(*-*=O)]"),
     ("acyl halide", "[CX3](=[O,S,N;!R])-[F,Cl,Br,I]"),
     ("alkyne on a heteroatom", "[CX2]#[CX2]-[N,O,S,F,Cl]"),

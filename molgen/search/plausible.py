@@ -28,6 +28,9 @@ _RULES = {
     "one fluorine and heteroatom on one carbon": (
         "F[CX4;!$(C(F)F)][NX3,NX4],F[CX4;!H2;!$(C(F)F)][OX2,SX2]"
     ),
+    "carbamic acid": "[#7;X3][CX3](=[OX1])[OX2H]",  # falls apart into amine and carbon dioxide
+    # It leaves as hydrogen fluoride: trifluoromethanol and its like do not last.
+    "fluorine beside a hydroxyl, thiol or amine": "[OX2H,SX2H,NX3H,NX3H2][CX4]F",
     "acyl or thioacyl halide": "[CX3](=[O,S])[F,Cl,Br,I]",
     "imidoyl halide": "[CX3;!R](=[NX2])[F,Cl,Br,I]",
     "halogen and heteroatom on one double bond": "[NX3,OX2,SX2][CX3;!R](=[CX3])[F,Cl,Br,I]",
