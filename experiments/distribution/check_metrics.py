@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from fcd_torch.utils import calculate_frechet_distance  # type: ignore[import-untyped]
+from fcd_torch.utils import calculate_frechet_distance
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 

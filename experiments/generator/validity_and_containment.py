@@ -185,7 +185,7 @@ def novelty(constitutions: Sequence[str]) -> float:
 def frechet_distances(smiles: Sequence[str], seed: int) -> dict[str, float]:
     """FCD of the samples, and of as many training molecules, to as many test molecules."""
     try:
-        from fcd_torch import FCD  # type: ignore[import-not-found]  # optional
+        from fcd_torch import FCD  # optional
     except ImportError:
         raise SystemExit("--fcd needs fcd-torch: pip install --no-deps fcd-torch") from None
     test, train = chembl("test"), chembl("train")
