@@ -5,10 +5,11 @@
     .venv/bin/python -m experiments.distribution.smiles_rnn sample runs/peer/long/at_03600 \
         -n 10000 -o peer.smi
 
-Embedding 256, three GRU layers of 512, one output layer: 4.4 M weights (Olivecrona et al. 2017,
-https://doi.org/10.1186/s13321-017-0235-x; REINVENT 4 has LSTM cells of the same size,
-https://doi.org/10.1186/s13321-024-00812-5). On one core with bfloat16 the GRU saw 219 to 247
-molecules a second, the LSTM 164 to 190, so the peer has GRU cells.
+Embedding 256, three layers of 512, one output layer (Olivecrona et al. 2017,
+https://doi.org/10.1186/s13321-017-0235-x, with GRU cells, 4.4 M weights; REINVENT 4 has LSTM cells
+of the same size, 5.8 M, https://doi.org/10.1186/s13321-024-00812-5). The peer has the cells that
+are faster on the processor: GRU where it has instructions for bfloat16 (219 to 247 molecules a
+second on one core, LSTM 164 to 190), else LSTM (batch 64: 37, GRU 29).
 
 *Same rows*: file, row query, size limit and rarity rule are read from the generator's config;
 canonical SMILES as they stand in the file. *Batches*: molecules are shuffled each epoch and
@@ -42,10 +43,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from experiments.distribution.smiles_strings import END, Data, batches, read_data
 from experiments.recording import print_table, write_results
+from molgen.generator.network import autocast, has_bfloat16
 from molgen.runtime.checkpoint import load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -58,20 +61,24 @@ CHECKPOINT_EVERY_S = 120.0
 LOG_EVERY_S = 60.0
 
 
-class SmilesRNN(nn.Module):
-    """Embedding, three GRU layers and the logits of the next token."""
+CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
+FASTER_CELL = "gru" if has_bfloat16("cpu") else "lstm"
 
-    def __init__(self, vocabulary: Sequence[str]) -> None:
+
+class SmilesRNN(nn.Module):
+    """Embedding, three recurrent layers and the logits of the next token."""
+
+    def __init__(self, vocabulary: Sequence[str], cell: str) -> None:
         super().__init__()
-        self.vocabulary = list(vocabulary)
+        self.vocabulary, self.cell = list(vocabulary), cell
         self.embed = nn.Embedding(len(vocabulary), 256)
-        self.gru = nn.GRU(256, 512, num_layers=3)
+        self.layers = CELLS[cell](256, 512, num_layers=3)
         self.logits = nn.Linear(512, len(vocabulary))
 
     def forward(self, tokens_TB: Tensor) -> Tensor:
         """Log-probabilities (T, B, V) of the tokens after each of `tokens_TB`."""
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = self.logits(self.gru(self.embed(tokens_TB))[0])
+        with autocast(None):
+            logits = self.logits(self.layers(self.embed(tokens_TB))[0])
         return logits.float().log_softmax(-1)
 
     def nats(self, tokens_TB: Tensor) -> Tensor:
@@ -89,11 +96,13 @@ class SmilesRNN(nn.Module):
 class Run:
     """One training under way; its folder holds the checkpoint and `curve.jsonl`."""
 
-    def __init__(self, data: Data, folder: Path, batch_size: int, rate: float, seed: int) -> None:
+    def __init__(
+        self, data: Data, folder: Path, cell: str, batch_size: int, rate: float, seed: int
+    ) -> None:
         self.data, self.folder = data, folder
         self.batch_size, self.rate, self.seed = batch_size, rate, seed
         torch.manual_seed(seed)
-        self.model = SmilesRNN(data.vocabulary)
+        self.model = SmilesRNN(data.vocabulary, cell)
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=rate, fused=True)
         self.step, self.seconds, self.nats = 0, 0.0, math.nan
 
@@ -103,8 +112,9 @@ class Run:
         if found is None:
             return False
         tensors, state = found
-        if (state["batch_size"], state["rate"]) != (self.batch_size, self.rate):
-            raise SystemExit(f"{folder} was trained with another batch size or rate")
+        settings = (self.model.cell, self.batch_size, self.rate)
+        if (state["cell"], state["batch_size"], state["rate"]) != settings:
+            raise SystemExit(f"{folder} was trained with other cells, batch size or rate")
         weights = {k[6:]: t for k, t in tensors.items() if k.startswith("model.")}
         self.model.load_state_dict(weights)
         adam = self.optimiser.state_dict()
@@ -122,7 +132,7 @@ class Run:
         for i, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"adam.{i}.{key}": value for key, value in moments.items()}
         state = {
-            "step": self.step, "seconds": self.seconds, "nats": self.nats,
+            "step": self.step, "seconds": self.seconds, "nats": self.nats, "cell": self.model.cell,
             "batch_size": self.batch_size, "rate": self.rate, "vocabulary": self.data.vocabulary,
         }  # fmt: skip
         save_checkpoint(self.folder, tensors=tensors, state=state)
@@ -184,8 +194,8 @@ class Run:
 
 
 def train_to_points(
-    data: Data, folder: Path, *, batch_size: int, rate: float, points_s: Sequence[float],
-    seed: int, n_samples: int,
+    data: Data, folder: Path, *, cell: str, batch_size: int, rate: float,
+    points_s: Sequence[float], seed: int, n_samples: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The long run: the constant part in `folder/stable`, each point's branch in `at_<seconds>`.
 
@@ -196,9 +206,9 @@ def train_to_points(
     for point in sorted(points_s):
         at = folder / f"at_{round(point):05d}"
         at.mkdir(parents=True, exist_ok=True)
-        run = Run(data, at, batch_size, rate, seed)
+        run = Run(data, at, cell, batch_size, rate, seed)
         if not run.restore(at):
-            run = _stable(data, folder / "stable", batch_size, rate, seed, point)
+            run = _stable(data, folder / "stable", cell, batch_size, rate, seed, point)
             run.folder = at
         run.train(point, decay_from_s=(1 - DECAY_SHARE) * point)
         row: dict[str, Any] = {
@@ -213,11 +223,11 @@ def train_to_points(
 
 
 def _stable(
-    data: Data, folder: Path, batch_size: int, rate: float, seed: int, point_s: float
+    data: Data, folder: Path, cell: str, batch_size: int, rate: float, seed: int, point_s: float
 ) -> Run:
     """The constant-rate part, as far as the branch of a point."""
     folder.mkdir(parents=True, exist_ok=True)
-    run = Run(data, folder, batch_size, rate, seed)
+    run = Run(data, folder, cell, batch_size, rate, seed)
     run.restore(folder)
     branch_s = (1 - DECAY_SHARE) * point_s
     if run.seconds > branch_s + CHECKPOINT_EVERY_S:
@@ -232,37 +242,47 @@ def _stable(
 class Stepper:
     """The network one token at a time, weights cast once and the first layer's input tabled."""
 
-    def __init__(self, model: SmilesRNN) -> None:
-        half = torch.bfloat16
-        gru = model.gru
-        first = nn.functional.linear(model.embed.weight, gru.weight_ih_l0, gru.bias_ih_l0)
-        self.first = first.detach().to(half)
-        self.inputs = [
-            (getattr(gru, f"weight_ih_l{k}").detach().to(half),
-             getattr(gru, f"bias_ih_l{k}").detach().to(half)) for k in (1, 2)
-        ]  # fmt: skip
-        self.states = [
-            (getattr(gru, f"weight_hh_l{k}").detach().to(half),
-             getattr(gru, f"bias_hh_l{k}").detach().to(half)) for k in range(3)
-        ]  # fmt: skip
-        self.out = (model.logits.weight.detach().to(half), model.logits.bias.detach().to(half))
+    def __init__(self, model: SmilesRNN, n: int) -> None:
+        """For n strings at once, in bfloat16 where the processor has instructions for it."""
+        dtype = torch.bfloat16 if has_bfloat16("cpu") else torch.float32
+        weights = {k: w.detach().to(dtype) for k, w in model.layers.named_parameters()}
+        embedded = model.embed.weight.detach().to(dtype)
+        inputs = [(weights[f"weight_ih_l{k}"], weights[f"bias_ih_l{k}"]) for k in range(3)]
+        self.first, self.inputs = nn.functional.linear(embedded, *inputs[0]), inputs[1:]
+        self.states = [(weights[f"weight_hh_l{k}"], weights[f"bias_hh_l{k}"]) for k in range(3)]
+        self.out = (model.logits.weight.detach().to(dtype), model.logits.bias.detach().to(dtype))
+        self.next = _next_gru if model.cell == "gru" else _next_lstm
+        self.hidden = [torch.zeros(n, 512, dtype=dtype) for _ in range(3)]
+        self.memory = [torch.zeros(n, 512, dtype=dtype) for _ in range(3)]  # of an LSTM
 
-    def __call__(self, tokens_B: Tensor, hidden_LBH: list[Tensor]) -> Tensor:
-        """Logits (B, V); the hidden states are replaced in the list."""
-        linear = nn.functional.linear
+    def __call__(self, tokens_B: Tensor) -> Tensor:
+        """Logits (B, V) after one token more."""
         below = self.first[tokens_B]
-        for layer, (weight, bias) in enumerate(self.states):
-            h = hidden_LBH[layer]
-            gates = linear(h, weight, bias)
-            size = h.shape[1]
-            reset_update = (below[:, : 2 * size] + gates[:, : 2 * size]).sigmoid_()
-            reset, update = reset_update[:, :size], reset_update[:, size:]
-            new = torch.addcmul(below[:, 2 * size :], reset, gates[:, 2 * size :]).tanh_()
-            h = torch.lerp(new, h, update)
-            hidden_LBH[layer] = h
-            if layer < 2:
-                below = linear(h, *self.inputs[layer])
-        return linear(h, *self.out).float()
+        for k, (weight, bias) in enumerate(self.states):
+            gates = nn.functional.linear(self.hidden[k], weight, bias)
+            self.hidden[k], self.memory[k] = self.next(below, gates, self.hidden[k], self.memory[k])
+            if k < 2:
+                below = nn.functional.linear(self.hidden[k], *self.inputs[k])
+        return nn.functional.linear(self.hidden[-1], *self.out).float()
+
+    def forget(self, places: NDArray[np.int64]) -> None:
+        """New strings begin at these places."""
+        for state in self.hidden + self.memory:
+            state[places] = 0
+
+
+def _next_gru(below: Tensor, gates: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    size = h.shape[1]
+    reset_update = (below[:, : 2 * size] + gates[:, : 2 * size]).sigmoid_()
+    reset, update = reset_update[:, :size], reset_update[:, size:]
+    new = torch.addcmul(below[:, 2 * size :], reset, gates[:, 2 * size :]).tanh_()
+    return torch.lerp(new, h, update), c
+
+
+def _next_lstm(below: Tensor, gates: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    into, keep, new, out = (below + gates).chunk(4, dim=1)
+    c = keep.sigmoid() * c + into.sigmoid() * new.tanh()
+    return out.sigmoid() * c.tanh(), c
 
 
 def sample(model: SmilesRNN, n: int, *, seed: int, batch_size: int = 512) -> list[str]:
@@ -273,8 +293,7 @@ def sample(model: SmilesRNN, n: int, *, seed: int, batch_size: int = 512) -> lis
     """
     generator = torch.Generator().manual_seed(seed)
     size = min(batch_size, n)
-    step = Stepper(model)
-    hidden = [torch.zeros(size, 512, dtype=torch.bfloat16) for _ in range(3)]
+    step = Stepper(model, size)
     tokens = torch.full((size,), END)
     written = np.zeros((size, MAX_LENGTH), np.uint8)
     length = np.zeros(size, np.int64)
@@ -282,7 +301,7 @@ def sample(model: SmilesRNN, n: int, *, seed: int, batch_size: int = 512) -> lis
     results, n_started, n_done = [""] * n, size, 0
     with torch.no_grad():
         while n_done < n:
-            logits = step(tokens, hidden)
+            logits = step(tokens)
             noise = torch.empty_like(logits).exponential_(generator=generator)
             tokens = (logits.softmax(-1) / noise).argmax(-1)
             picked = tokens.numpy()
@@ -299,8 +318,7 @@ def sample(model: SmilesRNN, n: int, *, seed: int, batch_size: int = 512) -> lis
             if len(ended):
                 length[ended] = 0
                 tokens[ended] = END
-                for h in hidden:
-                    h[ended] = 0
+                step.forget(ended)
     return results
 
 
@@ -309,7 +327,7 @@ def load_model(folder: Path) -> SmilesRNN:
     found = load_checkpoint(folder)
     if found is None:
         raise SystemExit(f"{folder} holds no checkpoint")
-    model = SmilesRNN(found[1]["vocabulary"])
+    model = SmilesRNN(found[1]["vocabulary"], found[1]["cell"])
     weights = {k[6:]: t for k, t in found[0].items() if k.startswith("model.")}
     model.load_state_dict(weights)
     return model
@@ -339,12 +357,12 @@ def sample_to_file(
 # ---------------------------------------------------------------- commands
 
 
-def run_grid(data: Data, out: Path, seconds: float, seed: int) -> list[dict[str, Any]]:
+def run_grid(data: Data, out: Path, cell: str, seconds: float, seed: int) -> list[dict[str, Any]]:
     """Each setting of the grid for the same CPU seconds; the best first."""
     rows = []
     for batch_size, rate in GRID:
         folder = out / f"grid_{batch_size}_{rate:g}"
-        settings: dict[str, Any] = {"batch_size": batch_size, "rate": rate}
+        settings: dict[str, Any] = {"cell": cell, "batch_size": batch_size, "rate": rate}
         points = train_to_points(
             data, folder, **settings, points_s=[seconds], seed=seed, n_samples=0
         )
@@ -361,6 +379,7 @@ def parse_arguments() -> argparse.Namespace:
         command = commands.add_parser(name)
         command.add_argument("--out", type=Path, required=True, help="folder of the peer's runs")
         command.add_argument("--config", type=Path, default=ROOT / "configs/prior_chembl.yaml")
+        command.add_argument("--cell", choices=CELLS, default=FASTER_CELL)
         command.add_argument("--seed", type=int, default=1)
         command.add_argument("--results", type=Path, help="default: results.json beside this file")
     commands.choices["grid"].add_argument("--seconds", type=float, default=480.0)
@@ -392,11 +411,11 @@ def main() -> None:
     if "MOLGEN_DATA" not in os.environ:
         sys.exit("MOLGEN_DATA must name the data folder")
     data = read_data(options.config)
-    n_weights = sum(p.numel() for p in SmilesRNN(data.vocabulary).parameters())
+    n_weights = sum(p.numel() for p in SmilesRNN(data.vocabulary, options.cell).parameters())
     print(f"{len(data.train)} strings, {len(data.vocabulary)} tokens, {n_weights} weights")
     results: dict[str, Any] = {"n_weights": n_weights, "n_training": len(data.train)}
     if options.command == "grid":
-        rows = run_grid(data, options.out, options.seconds, options.seed)
+        rows = run_grid(data, options.out, options.cell, options.seconds, options.seed)
         results["grid"] = rows
     else:
         batch_size, rate = options.batch_size, options.rate
@@ -404,10 +423,12 @@ def main() -> None:
             best = json.loads((options.out / "grid.json").read_text())[0]
             batch_size, rate = best["batch_size"], best["rate"]
         rows = train_to_points(
-            data, options.out / "long", batch_size=batch_size, rate=rate,
+            data, options.out / "long", cell=options.cell, batch_size=batch_size, rate=rate,
             points_s=options.points, seed=options.seed, n_samples=options.samples,
         )  # fmt: skip
-        results |= {"batch_size": batch_size, "rate": rate, "points": rows}
+        results |= {
+            "cell": options.cell, "batch_size": batch_size, "rate": rate, "points": rows
+        }  # fmt: skip
     print_table(list(rows[0]), [list(row.values()) for row in rows])
     write_results(
         f"smiles_rnn_{options.command}", results, seed=options.seed,
