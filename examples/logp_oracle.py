@@ -1,7 +1,7 @@
 """An oracle of your own for molgen: a program that reads and writes lines of JSON.
 
-molgen starts this program once, in the folder in which molgen itself was started, and keeps it
-running. For every batch it writes one line to the program's standard input,
+Each worker of molgen (`executor.n_workers`) starts this program once, in the folder in which molgen
+itself was started, and keeps it running. For every batch it writes one line to its standard input,
 
     {"smiles": ["CCO", "c1ccccc1"]}
 

@@ -49,7 +49,9 @@ def run(
     # Text, not a path: behind --resume DIR it is an override, perhaps with `//` in it.
     config: Annotated[str | None, typer.Argument(help="campaign config (YAML)")] = None,
     overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="run folder; default runs/<name>")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="run folder; default runs/<name>, or the next free <name>-2")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="replaces the config's seed")] = None,
     resume: Annotated[Path | None, typer.Option(help="run folder to go on with")] = None,
 ) -> None:
@@ -223,16 +225,23 @@ def explain(
         typer.Option(help="table of SMILES and value: take replacements from its matched pairs"),
     ] = None,
     value_column: Annotated[str | None, typer.Option(help="of --measured; default: value")] = None,
+    unit: Annotated[str, typer.Option(help="of --measured, for example nM")] = "",
+    negative_log: Annotated[
+        bool, typer.Option("--negative-log", help="turn --measured into -log10(mol/L)")
+    ] = False,
 ) -> None:
     """Show which atoms and fragments predictions come from, and what would change them."""
     from molgen.errors import ConfigError
     from molgen.explaining import explain_file
 
-    if value_column is not None and measured is None:
-        raise ConfigError("--value-column is that of --measured; name the table, too: --measured")
+    if measured is None and (value_column is not None or unit or negative_log):
+        raise ConfigError(
+            "--value-column, --unit and --negative-log are of --measured; name the table, too"
+        )
     n_shown, n_hidden = explain_file(
         table, output, endpoints=endpoints or [], folder=folder, smiles_column=smiles_column,
         n_max=n, background=background, measured=measured, value_column=value_column or "value",
+        unit=unit, negative_log=negative_log,
     )  # fmt: skip
     print(f"{n_shown} explanations in {output}" + (f"; {n_hidden} not shown" if n_hidden else ""))
 
@@ -334,9 +343,10 @@ def data_report(
 def config_validate(
     config: Annotated[Path, typer.Argument(help="config file (YAML)")], overrides: Overrides = None
 ) -> None:
-    """Check a config of any kind, with all that it names."""
+    """Check a config of any kind; of a campaign, all that it names, of a training, its data."""
     from molgen.config.campaign import RunConfig
     from molgen.config.kinds import load_any
+    from molgen.training.running import missing_data
 
     loaded = load_any(config, overrides or [])
     if isinstance(loaded, RunConfig):
@@ -344,7 +354,8 @@ def config_validate(
         from molgen.training.on_demand import without_untrained
 
         check_campaign(without_untrained(loaded))
-    print(f"{config}: fine")
+    missing = missing_data(loaded)
+    print(f"{config}: fine" + (f", but its data is not at hand: {missing}" if missing else ""))
 
 
 @config_app.command("show")

@@ -89,7 +89,7 @@ def _devices() -> Iterator[str]:
         name = torch.cuda.get_device_name(i)
         yield (
             f"{_GOOD} GPU cuda:{i}: {name}, {memory_gb:.0f} GB; sampling and campaigns compute on "
-            "the CPU; training uses the GPU"
+            "the CPU; training of the generator uses the GPU"
         )
     if not torch.cuda.device_count():
         yield f"{_GOOD} no GPU; none is needed"

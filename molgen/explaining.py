@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,10 @@ from markupsafe import Markup
 from molgen.errors import ConfigError, DataError
 from molgen.objectives.prediction_file import read_structures
 from molgen.objectives.prediction_workers import open_predictors
+from molgen.report.wording import number
 
 if TYPE_CHECKING:
+    from property_models.datasets import Table
     from property_models.explain import AdditiveModel, Counterfactual, Explanation, Replacement
     from property_models.predictor import Predictor
 
@@ -46,6 +49,8 @@ def explain_file(
     background: Path | None = None,
     measured: Path | None = None,
     value_column: str = "value",
+    unit: str = "",
+    negative_log: bool = False,
 ) -> tuple[int, int]:
     """Explains the predictions of a file's first rows and writes them as one HTML page.
 
@@ -62,6 +67,8 @@ def explain_file(
             in at least `MIN_PAIRS` of its matched pairs are tried. A compound of which only a
             bound is known ('>10') is in no pair. None: the common replacements.
         value_column: Column of values there.
+        unit: Of these values, for example nM.
+        negative_log: Whether they are to be turned into -log10(mol/L).
 
     Returns:
         Explanations shown, and how many are not because the model or the structure is not fit.
@@ -69,22 +76,25 @@ def explain_file(
     Raises:
         ConfigError: The output is no .html or cannot be written; `measured` without exactly one
             endpoint.
-        DataError: An input is missing, empty or broken, or lacks a column.
+        DataError: An input is missing, empty or broken, or lacks a column; or the measured values
+            are not in the predictor's unit.
         property_models.errors.PropertyModelError: An unknown endpoint or a broken predictor.
     """
     if output.suffix.lower() != ".html":
         raise ConfigError(f"{output}: explanations are written as a page; name it .html")
     if measured is not None and len(endpoints) != 1:
         raise ConfigError("--measured holds values of one endpoint; name it with --endpoints")
-    smiles = read_structures(table, smiles_column=smiles_column, n_max=n_max)
-    if not smiles:
+    rows = read_structures(table, smiles_column=smiles_column, n_max=n_max)
+    if not rows:
         raise DataError(f"{table}: holds no structure")
     predictors = open_predictors(folder, endpoints)
     replacements = None
     if measured is not None:
-        replacements = _replacements(measured, smiles_column, value_column)
+        pairs = _measured(measured, smiles_column, value_column, unit, negative_log)
+        _check_unit(pairs, predictors[endpoints[0]], measured)
+        replacements = _replacements(pairs)
     surrogates = _surrogates(predictors, background, smiles_column)
-    found = _explanations(predictors, smiles, replacements, surrogates)
+    found = _explanations(predictors, rows, replacements, surrogates)
     page = _page(found)
     _write(output, page)
     all_of_them = [explanation for row in found for explanation in row]
@@ -94,31 +104,58 @@ def explain_file(
 
 def _explanations(
     predictors: Mapping[str, Predictor],
-    smiles: Sequence[str],
+    rows: Sequence[tuple[str, str]],
     replacements: Sequence[Replacement] | None,
     surrogates: Mapping[str, AdditiveModel],
 ) -> list[list[Explanation]]:
-    """By molecule, then by endpoint."""
+    """By molecule, then by endpoint; of a row that cannot be read, why not."""
     from property_models.explain import explain
 
-    return [
-        [
-            explain(predictor, one, replacements=replacements, additive=surrogates.get(name))
+    found = []
+    for smiles, reason in rows:
+        explanations = [
+            explain(predictor, smiles, replacements=replacements, additive=surrogates.get(name))
             for name, predictor in predictors.items()
         ]
-        for one in smiles
-    ]
+        found.append([replace(e, hidden=reason) if reason else e for e in explanations])
+    return found
 
 
-def _replacements(measured: Path, smiles_column: str, value_column: str) -> list[Replacement]:
+def _measured(
+    measured: Path, smiles_column: str, value_column: str, unit: str, negative_log: bool
+) -> Table:
     from property_models.cleaning import clean
     from property_models.datasets import CleaningRules, read_file
+
+    rows = read_file(
+        measured, smiles_column=smiles_column, value_column=value_column, unit=unit,
+        transform="neg_log10_molar" if negative_log else "none",
+        # The difference of a bound and a value is no measured change.
+        rules=CleaningRules(censored="drop"),
+    )  # fmt: skip
+    return clean(rows, task="regression")
+
+
+def _check_unit(table: Table, predictor: Predictor, measured: Path) -> None:
+    """DataError where compounds that the predictor learnt have quite other values here."""
+    import numpy as np
+
+    learnt = predictor.parts.reference
+    known = dict(zip(learnt.inchikeys, learnt.values, strict=True))
+    own = zip(table.inchikeys, table.values, strict=True)
+    both = np.array([(value, known[key]) for key, value in own if key in known])
+    if len(both) and np.median(np.abs(both[:, 0] - both[:, 1])) > learnt.values.std():
+        here, there = np.median(both, axis=0)
+        raise DataError(
+            f"{measured}: {len(both)} compounds that {predictor.card.endpoint} was trained on have "
+            f"other values here (median {here:.3g}, there {there:.3g} {predictor.card.unit}); give "
+            "--unit and --negative-log, or values in that unit"
+        )
+
+
+def _replacements(table: Table) -> list[Replacement]:
     from property_models.explain import matched_pairs, replacements_of
 
-    # The difference of a bound and a value is no measured change.
-    rules = CleaningRules(censored="drop")
-    rows = read_file(measured, smiles_column=smiles_column, value_column=value_column, rules=rules)
-    table = clean(rows, task="regression")
     mols = [molecule.mol for molecule in table.molecules if molecule.mol is not None]
     return replacements_of(matched_pairs(mols), table.values, min_pairs=MIN_PAIRS)
 
@@ -132,7 +169,8 @@ def _surrogates(
     from property_models.features import featurise
     from property_models.molecules import standardise_all
 
-    smiles = read_structures(str(background), smiles_column=smiles_column, n_max=MAX_BACKGROUND)
+    rows = read_structures(str(background), smiles_column=smiles_column, n_max=MAX_BACKGROUND)
+    smiles = [smiles for smiles, reason in rows if not reason]
     mols = [molecule.mol for molecule in standardise_all(smiles) if molecule.mol is not None]
     features = featurise(mols)
     return {
@@ -158,21 +196,23 @@ def _page(found: Sequence[Sequence[Explanation]]) -> str:
 
 def _molecule(explanations: Sequence[Explanation]) -> Markup:
     sections = Markup("").join(_section(explanation) for explanation in explanations)
-    return Markup("<h2><code>{}</code></h2>{}").format(explanations[0].smiles, sections)
+    heading = explanations[0].smiles or "a row that cannot be read"
+    return Markup("<h2><code>{}</code></h2>{}").format(heading, sections)
 
 
 def _section(explanation: Explanation) -> Markup:
     endpoint = explanation.endpoint
     head = Markup("<h3>{}</h3><p>{}</p>").format(endpoint.name, endpoint.meaning)
     if math.isfinite(explanation.value):
-        head += Markup("<p><b>{:.2f}</b> {} (interval {:.2f} to {:.2f}); higher is {}</p>").format(
-            explanation.value, endpoint.unit, explanation.low, explanation.high, endpoint.higher_is
+        value, low, high = map(number, (explanation.value, explanation.low, explanation.high))
+        head += Markup("<p><b>{}</b> {} (interval {} to {}); higher is {}</p>").format(
+            value, endpoint.unit, low, high, endpoint.higher_is
         )
-        head += Markup(
-            "<p>nearest training compound {}: similarity {:.2f}, measured {:.2f}</p>"
-        ).format(
-            explanation.neighbour, explanation.neighbour_similarity, explanation.neighbour_value
-        )
+        nearest = "<p>nearest training compound {}: similarity {:.2f}, measured {}</p>"
+        head += Markup(nearest).format(
+            explanation.neighbour, explanation.neighbour_similarity,
+            number(explanation.neighbour_value),
+        )  # fmt: skip
     if explanation.hidden:
         note = Markup("<p class='note'>No explanation: {}.</p>").format(explanation.hidden)
         return Markup("<section><div class='text'>{}{}</div></section>").format(head, note)
@@ -206,8 +246,8 @@ def _counterfactuals_table(explanation: Explanation) -> Markup:
     if shown[0].stereo_left_out:
         note = Markup(
             "<p class='note'>Groups are exchanged without stereochemistry, so it is left out of "
-            "both sides below: without it, this molecule is predicted as {:.2f}.</p>"
-        ).format(shown[0].baseline)
+            "both sides below: without it, this molecule is predicted as {}.</p>"
+        ).format(number(shown[0].baseline))
     return note + Markup(
         "<table><tr><th>replace</th><th>by</th><th>prediction</th><th>interval</th><th></th>"
         "<th>measured pairs</th><th>gives</th></tr>{}</table>"
@@ -215,16 +255,20 @@ def _counterfactuals_table(explanation: Explanation) -> Markup:
 
 
 def _counterfactual_row(c: Counterfactual) -> Markup:
-    pairs = f"{c.measured_change:+.2f} (n = {c.n_pairs})" if c.n_pairs else ""
+    pairs = f"{_signed(c.measured_change)} (n = {c.n_pairs})" if c.n_pairs else ""
+    baseline, value, low, high = map(number, (c.baseline, c.value, c.low, c.high))
     return Markup(
-        "<tr><td>{}</td><td>{}</td><td>{:.2f} → {:.2f}</td><td>{:.2f} to {:.2f}</td><td>{}</td>"
+        "<tr><td>{}</td><td>{}</td><td>{} → {}</td><td>{} to {}</td><td>{}</td>"
         "<td>{}</td><td><code>{}</code></td></tr>"
-    ).format(c.before, c.after, c.baseline, c.value, c.low, c.high, c.effect, pairs, c.smiles)
+    ).format(c.before, c.after, baseline, value, low, high, c.effect, pairs, c.smiles)
 
 
 def _number(value: float) -> Markup:
-    text = f"{value:+.2f}" if math.isfinite(value) else "-"
-    return Markup("<td class='number'>{}</td>").format(text)
+    return Markup("<td class='number'>{}</td>").format(_signed(value))
+
+
+def _signed(value: float) -> str:
+    return ("+" if value > 0 else "") + number(value)
 
 
 def _capitalised(text: str) -> str:

@@ -145,7 +145,11 @@ figcaption{font-size:.85rem;color:#555}
 
 
 def write_html(report: DataReport, path: Path) -> None:
-    """Writes the report as one HTML file without links to anything outside it."""
+    """Writes the report as one HTML file without links to anything outside it.
+
+    Raises:
+        DataError: The file cannot be written; what was there before stays.
+    """
     sections = [
         _overview(report),
         _values(report),
@@ -160,8 +164,14 @@ def write_html(report: DataReport, path: Path) -> None:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style><h1>{title}</h1>{''.join(sections)}</html>\n"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(page, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def _overview(report: DataReport) -> str:

@@ -295,6 +295,16 @@ def test_a_config_can_be_checked_and_shown(config: Path, tmp_path: Path) -> None
     assert "nowhere" in complaint(molgen("config", "validate", config, "generator.prior=nowhere"))
 
 
+def test_a_training_whose_data_is_missing_is_told(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"extends: {ROOT / 'configs/predictors/my_target.yaml'}\n")
+    told = molgen("config", "validate", mine, "data.file=nowhere.csv").out
+    assert "fine, but its data is not at hand: nowhere.csv does not exist" in told
+    prior = ROOT / "configs" / "prior_chembl.yaml"
+    told = molgen("config", "validate", prior, "data.file=nowhere.smi").out
+    assert "fine, but its data is not at hand: data.file: nowhere.smi not found" in told
+
+
 @pytest.mark.parametrize("kind", ["campaign", "pretraining", "predictor"])
 def test_a_schema_is_printed_for_editors(kind: str) -> None:
     schema = json.loads(molgen("config", "schema", kind).out)

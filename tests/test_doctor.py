@@ -91,8 +91,8 @@ def test_a_gpu_is_told_what_it_is_good_for(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: Gpu)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda i: "H1")
     (line,) = [line for line in _devices() if "GPU" in line]
-    assert line.endswith("H1, 80 GB; sampling and campaigns compute on the CPU; training uses the "
-                         "GPU")  # fmt: skip
+    assert line.endswith("H1, 80 GB; sampling and campaigns compute on the CPU; training of the "
+                         "generator uses the GPU")  # fmt: skip
 
 
 def test_data_files_are_told_one_by_one(data: Path) -> None:
@@ -153,3 +153,11 @@ def test_a_report_on_a_table_is_one_page(tmp_path: Path) -> None:
     assert "-log10(mol/L)" in (tmp_path / "report.html").read_text()
     outcome = molgen("data", "report", "ames", "-o", "report.html")
     assert outcome.code == 2 and "molgen data fetch ames" in outcome.err
+
+
+def test_a_report_that_cannot_be_written_is_a_users_fault(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("smiles,value\nCCO,1\nCCN,2\nc1ccccc1,5\n")
+    (tmp_path / "folder.html").mkdir()
+    outcome = molgen("data", "report", "mine.csv", "-o", "folder.html")
+    assert outcome.code == 2 and "folder.html: cannot be written" in outcome.err
+    assert not list(tmp_path.glob("*.part"))

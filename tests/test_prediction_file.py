@@ -296,6 +296,17 @@ def test_a_failure_leaves_the_old_file_as_it_was(
     assert sorted(file.name for file in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 
 
+@pytest.mark.parametrize("name", ["in.csv", "in.tsv"])
+def test_a_quote_that_is_never_closed_swallows_no_row(
+    name: str, predict: Callable[..., pd.DataFrame]
+) -> None:
+    separator = "," if name.endswith("csv") else "\t"
+    rows = [["smiles", "name"], ["CCO", "a"], ["CCC", '"b'], ["CCN", "c"], ["CCF", "d"]]
+    text = "\n".join(separator.join(cells) for cells in rows) + "\n"
+    with pytest.raises(DataError, match="close every quoted cell"):
+        predict(text, name=name)
+
+
 # ----------------------------------------------------------------------------------------- workers
 
 

@@ -23,6 +23,7 @@ from molgen.generator.weights import load_network
 from molgen.ledger import Ledger
 from molgen.objectives import SHIPPED_PREDICTORS, check_objective
 from molgen.report import ReportFiles, write_report
+from molgen.report.second_opinion import check_second_opinions
 from molgen.runtime.checkpoint import load_checkpoint
 from molgen.runtime.executor import WorkerPool
 from molgen.runtime.executors import make_executor
@@ -45,11 +46,7 @@ def check_campaign(config: RunConfig) -> None:
     check_objective(config.objective, SHIPPED_PREDICTORS)
     Search(config)  # reads the library
     known_scores(config)
-    if config.report.second_opinions and not Path(config.report.second_opinions).is_dir():
-        raise ConfigError(
-            f"report.second_opinions: {config.report.second_opinions} does not exist; give a "
-            "folder with one folder per predictor"
-        )
+    check_second_opinions(config)
     network = load_network(_prior(config))
     prompts = [
         parse_prompt(p, network.vocabulary, network.tables) for p in config.generator.prompts

@@ -22,8 +22,11 @@ def _parsable(smiles: str) -> str:
     from rdkit import Chem, rdBase
 
     with rdBase.BlockLogs():
-        if Chem.MolFromSmiles(smiles) is None:
-            raise ValueError(f"cannot parse the SMILES {smiles!r}")
+        mol = Chem.MolFromSmiles(smiles)
+    if mol is None:
+        raise ValueError(f"cannot parse the SMILES {smiles!r}")
+    if not mol.GetNumAtoms():
+        raise ValueError("an empty SMILES, which is no molecule")
     return smiles
 
 

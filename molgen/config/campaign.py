@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from molgen.config.base import Section, Smiles
 from molgen.config.objective import ObjectiveConfig, PredictorComponent
 
+_MOST_TRADED = 31  # what moocore takes, which measures the hypervolume
+
 
 class GeneratorConfig(Section):
     """Where molecules come from."""
@@ -60,7 +62,7 @@ class SearchConfig(Section):
     )  # fmt: skip
     adapt_moves: bool = Field(True, description="moves that pay get a larger share of proposals")
     surrogate: bool = Field(
-        True, description="a model of everything scored so far chooses what is scored next"
+        True, description="a model of what was scored so far chooses what is scored next"
     )
     proposals_per_call: int = Field(
         20, ge=1, description="with the surrogate: proposals for each molecule that is scored"
@@ -88,14 +90,17 @@ class SearchConfig(Section):
         "round, and half of its parents are drawn from the best of them",
     )  # fmt: skip
     optimism: float = Field(
-        0.5, ge=0, description="deviations that count for a molecule, mean over a batch"
+        0.5,
+        ge=0,
+        description="standard deviations added to what the surrogate expects; drawn anew for each "
+        "pick, this is the mean",
     )
     random_share: float = Field(0.1, ge=0, le=1, description="of a batch that chance fills")
     drawn_share: float = Field(
         0.1, ge=0, le=1,
-        description="of a batch that is for what the network sampled, regrew or linked, each in "
-        "its turn, and half of a round's proposals with it: the surrogate would choose hardly "
-        "anything but edits of the best. 0: it may",
+        description="of a batch that is kept for what the network sampled, regrew or linked, each "
+        "in its turn, and half of a round's proposals with it. 0: none is, and the surrogate "
+        "chooses hardly anything but edits of the best",
     )  # fmt: skip
     max_batch_similarity: float = Field(0.85, gt=0, le=1, description="of two in a batch")
     population_size: int = Field(100, ge=2, description="best molecules that serve as parents")
@@ -244,6 +249,16 @@ class RunConfig(Section):
             raise ValueError(
                 "search.library: its molecules need not hold a part that generator.prompts keeps; "
                 "leave one of the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _front_can_be_measured(self) -> RunConfig:
+        n_components = len(self.objective.components)
+        if self.search.pareto and n_components > _MOST_TRADED:
+            raise ValueError(
+                f"search.pareto: trades off at most {_MOST_TRADED} components, and there are "
+                f"{n_components}"
             )
         return self
 

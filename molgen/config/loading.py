@@ -163,10 +163,18 @@ def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
     return int(node.value)  # PyYAML would read 010 as octal
 
 
+# What YAML makes something else of than text, a number or a truth value.
+_NO_KEYS = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:binary")
+
+
 def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
         key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+        if key_node.tag in _NO_KEYS:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {key!r} must be plain text", key_node.start_mark
+            )
         if key in seen and key != "<<":
             raise yaml.constructor.ConstructorError(
                 None, None, f"the key {key!r} is given twice", key_node.start_mark

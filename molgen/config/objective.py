@@ -21,8 +21,11 @@ def _pattern(smarts: str) -> str:
     from rdkit import Chem, rdBase
 
     with rdBase.BlockLogs():
-        if Chem.MolFromSmarts(smarts) is None:
-            raise ValueError(f"cannot parse the SMARTS {smarts!r}")
+        pattern = Chem.MolFromSmarts(smarts)
+    if pattern is None:
+        raise ValueError(f"cannot parse the SMARTS {smarts!r}")
+    if not pattern.GetNumAtoms():
+        raise ValueError("an empty pattern, which matches nothing")
     return smarts
 
 

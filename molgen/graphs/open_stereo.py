@@ -36,15 +36,25 @@ class OpenStereo:
 
 
 def open_elements(mol: Chem.Mol) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """(atoms, bonds): indices of tetrahedral centres and double bonds left undetermined."""
+    """(atoms, bonds): indices of tetrahedral centres and double bonds left undetermined.
+
+    A double bond to a nitrogen that bears nothing but hydrogen (amidines, guanidines) is none: its
+    forms interchange, and no SMILES tells them apart.
+    """
     atoms, bonds = [], []
     for element in Chem.FindPotentialStereo(Chem.Mol(mol)):
         if element.specified != Chem.StereoSpecified.Specified:
             if element.type == Chem.StereoType.Atom_Tetrahedral:
                 atoms.append(int(element.centeredOn))
             elif element.type == Chem.StereoType.Bond_Double:
-                bonds.append(int(element.centeredOn))
+                bond = mol.GetBondWithIdx(element.centeredOn)
+                if not any(map(_is_bare_nitrogen, (bond.GetBeginAtom(), bond.GetEndAtom()))):
+                    bonds.append(int(element.centeredOn))
     return tuple(atoms), tuple(bonds)
+
+
+def _is_bare_nitrogen(atom: Chem.Atom) -> bool:
+    return bool(atom.GetAtomicNum() == 7 and atom.GetDegree() == 1)
 
 
 def open_stereo(mol: Chem.Mol) -> OpenStereo:

@@ -109,11 +109,13 @@ def predict_file(
     return n_rows, n_failed
 
 
-def read_structures(table: str, *, smiles_column: str = "smiles", n_max: int) -> list[str]:
-    """SMILES of a file's first rows, '' where a row cannot be read; the kinds of `predict_file`."""
+def read_structures(
+    table: str, *, smiles_column: str = "smiles", n_max: int
+) -> list[tuple[str, str]]:
+    """SMILES of a file's first rows, or '' and why a row cannot be read, as by `predict_file`."""
     with contextlib.closing(_read(table, smiles_column)) as chunks:
         found = (
-            "" if reason else str(smiles)
+            (smiles if isinstance(smiles, str) and not reason else "", reason)
             for chunk in chunks
             for smiles, reason in zip(chunk.smiles, chunk.reasons, strict=True)
         )
@@ -199,7 +201,8 @@ def _table_chunks(
     stream: IO[bytes], name: str, n_bytes: int, separator: str, smiles_column: str
 ) -> Iterator[_Chunk]:
     """Rows of a .csv or .tsv; every cell stays the text it is."""
-    reader = csv.reader(_lines(stream, "strict"), delimiter=separator)
+    # Strict, or a quote that is never closed would swallow the rows after it without a word.
+    reader = csv.reader(_lines(stream, "strict"), delimiter=separator, strict=True)
     try:
         header = next(reader, [])
         _check_header(header, name, smiles_column)

@@ -24,7 +24,7 @@ from molgen.config.objective import (
 from molgen.graphs.open_stereo import OpenStereo, open_stereo
 from molgen.report.charts import strip, value_axis
 from molgen.report.depiction import alert_atoms, draw
-from molgen.report.wording import describe, is_number, listed, number
+from molgen.report.wording import describe, is_number, listed, number, predicted
 
 _FLOOR = 1e-3  # desirabilities below count as this when losses are compared: log(0) has no size
 
@@ -123,7 +123,7 @@ def make_cards(
         name for part in [*objective.components, *objective.filters]
         if isinstance(part, AlertsComponent | AlertFilter) for name in part.catalogs
     ]  # fmt: skip
-    primary = primary_endpoint(config)
+    primary = primary_predictor(config)
     cards = []
     for row, mol, neighbour in zip(rows, mols, neighbours, strict=True):
         alerts = alert_atoms(mol, catalogs)
@@ -150,11 +150,11 @@ def make_cards(
     return cards
 
 
-def primary_endpoint(config: RunConfig) -> str | None:
-    """The predictor whose nearest measured compound is shown: as set, else the first one."""
+def primary_predictor(config: RunConfig) -> PredictorComponent | None:
+    """The one whose nearest measured compound is shown: as set, else the first."""
+    wanted = config.report.primary_endpoint
     predictors = [c for c in config.objective.components if isinstance(c, PredictorComponent)]
-    first = predictors[0].endpoint if predictors else None
-    return config.report.primary_endpoint or first
+    return next((c for c in predictors if wanted in (None, c.endpoint)), None)
 
 
 def explain(
@@ -184,10 +184,12 @@ def explain(
     # What costs most is not praised as well, though others may do worse in it.
     rest = [n for n in mine if n != weakest or losses[n] <= 1e-9] or list(mine)
     strongest = max(rest, key=lambda n: (round(leads[n], 6), mine[n], components[n].weight))
-    said = [
-        f"Strongest: {_named(components[strongest], row)}, desirability "
-        f"{mine[strongest]:.2f} (median of the candidates shown {medians[strongest]:.2f})."
-    ]
+    said = []
+    if strongest != weakest or losses[weakest] <= 1e-9:
+        said.append(
+            f"Strongest: {_named(components[strongest], row)}, desirability "
+            f"{mine[strongest]:.2f} (median of the candidates shown {medians[strongest]:.2f})."
+        )
     if losses[weakest] <= 1e-9:
         said.append("Nothing holds it back: every component is at full desirability.")
     else:
@@ -290,15 +292,16 @@ def neighbour_key(row: Mapping[str, Any], endpoint: str) -> str:
     return key[:14] if isinstance(key, str) else ""
 
 
-def _neighbour(row: Mapping[str, Any], endpoint: str, mol: Chem.Mol | None) -> Neighbour | None:
+def _neighbour(
+    row: Mapping[str, Any], component: PredictorComponent, mol: Chem.Mol | None
+) -> Neighbour | None:
+    endpoint = component.endpoint
     key = neighbour_key(row, endpoint)
     if not key:
         return None
-    from property_models.endpoints import ENDPOINTS
-
-    known = ENDPOINTS.get(endpoint)
+    known = predicted(component)
     return Neighbour(
-        endpoint=endpoint,
+        endpoint=component.endpoint,
         inchikey=key,
         similarity=number(row.get(f"{endpoint}_neighbour_similarity")),
         value=number(row.get(f"{endpoint}_neighbour_value")),

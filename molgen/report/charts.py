@@ -273,4 +273,5 @@ def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
         first, last = math.ceil(low / step), math.floor(high / step)
     else:
         first, last = math.floor(low / step), math.ceil(high / step)
-    return [round(i * step, 10) for i in range(first, last + 1)]
+    # Without the dust of floating point: 0.3, not 0.30000000000000004.
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]

@@ -69,11 +69,12 @@ def write_sdf(table: pd.DataFrame, mols: Sequence[Chem.Mol], path: Path) -> None
         mols: Laid-out molecules in the order of the rows.
         path: File to write. A field without a value is left out of its record.
     """
-    with Chem.SDWriter(str(path)) as writer:
+    # Through Python's file: RDKit's own says nothing of a full disk.
+    with path.open("w", encoding="utf-8") as file:
         for row, mol in zip(table.to_dict("records"), mols, strict=True):
             record = Chem.Mol(mol)
             record.SetProp("_Name", row["id"])
             for column, text in row.items():
                 if text:
                     record.SetProp(str(column), text)
-            writer.write(record)
+            file.write(Chem.SDWriter.GetText(record))

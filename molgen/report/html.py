@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from molgen.config.objective import AlertFilter, AlertsComponent
 from molgen.graphs.open_stereo import MAX_ISOMERS
 from molgen.report.cards import Card
 from molgen.report.record import RunRecord
@@ -59,7 +60,13 @@ def render(
         opinions=opinions,
         n_candidates=n_candidates,
         objective=objective_rows(run.config.objective),
-        objective_sentence=objective_sentence(run.config.objective),
+        objective_sentence=objective_sentence(
+            run.config.objective, pareto=run.config.search.pareto
+        ),
+        looks_for_alerts=any(
+            isinstance(part, AlertsComponent | AlertFilter)
+            for part in [*run.config.objective.components, *run.config.objective.filters]
+        ),
         funnel=funnel(run),
         rejections=rejections(run.table),
         learning=learning(run),

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from molgen.config.campaign import RunConfig
 from molgen.config.objective import PredictorComponent
+from molgen.errors import ConfigError
 from molgen.report.charts import scatter
-from molgen.report.wording import number, plural
+from molgen.report.wording import interval_name, number, plural, predicted
 from property_models import load_predictors
+from property_models.errors import PropertyModelError
 from property_models.predictor import Predictor, available, predict_table
 
 SHIPPED_SECOND_OPINIONS = Path(__file__).parents[1] / "artifacts" / "second_opinions"
@@ -52,21 +54,18 @@ def second_opinions(
 
     Returns:
         The candidates with `<endpoint>_second` and `<endpoint>_second_in_domain` for each endpoint
-        of which there is another model, and the comparisons.
-
-    Raises:
-        ModelFileError: The folder that the config names does not exist, or a model's files are
-            damaged.
+        of which there is another model, and the comparisons. Models that cannot be read cost the
+        run nothing but this: the only comparison then says why.
     """
-    folder = config.report.second_opinions
-    root = SHIPPED_SECOND_OPINIONS if folder is None else Path(folder)
-    parts = [c for c in config.objective.components if isinstance(c, PredictorComponent)]
-    there = set(available(root)) if root.is_dir() or folder is not None else set()
-    # What the shipped models know of is the shipped predictors' endpoint, not a user's namesake.
-    asked = [c.endpoint for c in parts if c.endpoint in there and (folder or c.folder is None)]
-    if not asked or not len(candidates):
+    if not len(candidates):
         return candidates, []
-    others = load_predictors(root, asked)
+    try:
+        others = _others(config)
+    except PropertyModelError as error:
+        return candidates, [Opinion("", f"No other model could be asked: {error}.", Markup())]
+    if not others:
+        return candidates, []
+    asked = list(others)
     found = predict_table(others, list(candidates["smiles"]))
     for name in asked:
         candidates = candidates.assign(**{
@@ -74,6 +73,40 @@ def second_opinions(
             f"{name}_second_in_domain": found[f"{name}_in_domain"].to_numpy(),
         })  # fmt: skip
     return candidates, [_compared(candidates, name, others) for name in asked]
+
+
+def check_second_opinions(config: RunConfig) -> None:
+    """Find what is wrong with the other models before any work starts.
+
+    Raises:
+        ConfigError: The folder that the config names cannot be used, or a model of it has another
+            unit than the run's.
+    """
+    try:
+        others = _others(config)
+    except PropertyModelError as error:
+        raise ConfigError(f"report.second_opinions: {error}") from error
+    for component in _predictors(config):
+        own, other = predicted(component), others.get(component.endpoint)
+        if own is not None and other is not None and own.unit != other.card.unit:
+            raise ConfigError(
+                f"report.second_opinions: {component.endpoint} there is in "
+                f"{other.card.unit or 'no unit'}, the objective's in {own.unit or 'no unit'}; name "
+                "models of the same values"
+            )
+
+
+def _others(config: RunConfig) -> dict[str, Predictor]:
+    folder = config.report.second_opinions
+    root = SHIPPED_SECOND_OPINIONS if folder is None else Path(folder)
+    there = set(available(root)) if root.is_dir() or folder is not None else set()
+    # What the shipped models know of is the shipped predictors' endpoint, not a user's namesake.
+    asked = [c.endpoint for c in _predictors(config) if folder or c.folder is None]
+    return load_predictors(root, [name for name in asked if name in there])
+
+
+def _predictors(config: RunConfig) -> list[PredictorComponent]:
+    return [c for c in config.objective.components if isinstance(c, PredictorComponent)]
 
 
 def _compared(candidates: pd.DataFrame, name: str, others: Mapping[str, Predictor]) -> Opinion:
@@ -87,15 +120,16 @@ def _compared(candidates: pd.DataFrame, name: str, others: Mapping[str, Predicto
     unit = f" {card.unit}" if card.unit else ""
     learnt = plural(int(card.data["n_used"]), "compound")
     n_outside = plural(int(outside.sum()), "candidate")
+    interval = interval_name(card.task)
     sentence = (
         f"{name}: another model ({kinds}, trained on {learnt}) puts the mean of "
         f"{plural(int(both.sum()), 'candidate')} at {_mean(second[both])}{unit}, the run's own "
         f"predictor at {_mean(first[both])}. For {n_outside} the other value lies outside the "
-        "predictor's 90 % interval."
+        f"predictor's {interval}."
     )
     chart = scatter(
         first, second, low, high, title=f"{name}: two models",
-        names=("the run's predictor, with its 90 % interval", "the other model"),
+        names=(f"the run's predictor, with its {interval}", "the other model"),
     )  # fmt: skip
     return Opinion(name, sentence, chart)
 

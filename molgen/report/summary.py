@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,7 +137,10 @@ def learning(run: RunRecord) -> Learning | None:
     ]
     drawn = [line for line in curves if any(map(math.isfinite, line.y))]
     chart = line_chart(drawn, title="Reward over the rounds", level=("mean of the prior", prior))
-    return Learning(_sentence(curves[0], prior), chart, list(_trends(run)), *_round_table(rounds))
+    n_scored = _series(rounds, "n_scored")
+    return Learning(
+        _sentence(curves[0], n_scored, prior), chart, list(_trends(run)), *_round_table(rounds)
+    )
 
 
 def manifest_rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
@@ -155,8 +158,8 @@ def manifest_rows(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     return list(walk("", manifest))
 
 
-def objective_sentence(objective: ObjectiveConfig) -> str:
-    """How the components become one reward, and which filters stand before them."""
+def objective_sentence(objective: ObjectiveConfig, *, pareto: bool) -> str:
+    """How the components become one reward and a rank, and which filters stand before them."""
     ways = {
         "geometric_mean": "the weighted geometric mean of the desirabilities: a molecule must do "
         "well in all of them",
@@ -165,13 +168,20 @@ def objective_sentence(objective: ObjectiveConfig) -> str:
     }
     kinds = list(dict.fromkeys(f.type for f in objective.filters))
     before = f" Filters before any scoring: {listed(kinds)}." if kinds else ""
-    return f"The reward, from 0 to 1, is {ways[objective.aggregation]}.{before}"
+    ranked = (
+        " The run looks for trade-offs: every round aims at weights of its own, and candidates are "
+        "ranked by Pareto front (what no other surpasses in everything comes first), within a "
+        "front by the reward with the weights below."
+    )
+    way = f"The reward, from 0 to 1, is {ways[objective.aggregation]}."
+    return way + (ranked if pareto else "") + before
 
 
-def _sentence(fresh: Line, prior: float) -> str:
-    known = [(int(x), y) for x, y in zip(fresh.x, fresh.y, strict=True) if math.isfinite(y)]
-    last = [y for _, y in known[-3:]]
-    end = sum(last) / len(last)
+def _sentence(fresh: Line, n_scored: Sequence[float], prior: float) -> str:
+    points = zip(fresh.x, fresh.y, n_scored, strict=True)
+    known = [(int(x), y, n if n > 0 else 1.0) for x, y, n in points if math.isfinite(y)]
+    last = known[-3:]
+    end = sum(y * n for _, y, n in last) / sum(n for _, _, n in last)
     if math.isfinite(prior):
         change = end - prior
         word = "above" if change >= 0 else "below"

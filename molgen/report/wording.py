@@ -6,7 +6,9 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Real
+from pathlib import Path
 from typing import Any, TypeGuard
 
 from molgen.config.objective import (
@@ -20,6 +22,10 @@ from molgen.config.objective import (
     SimilarityComponent,
     component_name,
 )
+from molgen.objectives import SHIPPED_PREDICTORS
+from property_models.endpoints import Endpoint
+from property_models.errors import ModelFileError
+from property_models.model_card import CARD_FILE, endpoint_of, read_card
 
 MISSING = "–"  # noqa: RUF001  the dash of a table, not a minus sign
 
@@ -105,15 +111,32 @@ def describe(component: Component) -> ComponentText:
     return ComponentText(name, meaning, unit, _direction(component), source)
 
 
+def predicted(component: PredictorComponent) -> Endpoint | None:
+    """What a predictor predicts, from its own card; None where that is not at hand any more.
+
+    Never from the catalogue alone: a user's own predictor may bear a name that stands there and
+    have another unit.
+    """
+    folder = SHIPPED_PREDICTORS if component.folder is None else Path(component.folder)
+    card = folder / component.endpoint / CARD_FILE
+    try:
+        return _on_card(card.parent, card.stat().st_mtime_ns)
+    except (OSError, ModelFileError):
+        return None
+
+
+@lru_cache(maxsize=64)  # asked for each value of each candidate
+def _on_card(folder: Path, changed_ns: int) -> Endpoint:
+    return endpoint_of(read_card(folder))
+
+
 def _meaning(component: Component) -> tuple[str, str, str]:
     """(meaning, unit, source)."""
     if isinstance(component, PredictorComponent):
-        from property_models.endpoints import ENDPOINTS
-
-        known = ENDPOINTS.get(component.endpoint)
+        known = predicted(component)
         if known is None:
-            return "Predicted by the user's own predictor of this name.", "", ""
-        return f"Predicted. {known.meaning}", known.unit, known.source
+            return "Predicted; the predictor's card is not at hand.", "", ""
+        return f"Predicted. {known.meaning}".strip(), known.unit, known.source
     if isinstance(component, DescriptorComponent):
         return _DESCRIPTORS[component.name]
     if isinstance(component, AlertsComponent):
@@ -134,21 +157,32 @@ def _meaning(component: Component) -> tuple[str, str, str]:
 def _direction(component: Component) -> str:
     wish = component.desirability
     if isinstance(wish, Increasing):
-        text = f"higher is better: 0 up to {number(wish.zero_at)}, full from {number(wish.one_at)}"
+        text = f"higher is better: 0 up to {wish.zero_at:g}, full from {wish.one_at:g}"
     elif isinstance(wish, Between):
         text = (
-            f"full from {number(wish.low)} to {number(wish.high)}, "
-            f"0 beyond {number(wish.low - wish.margin)} and {number(wish.high + wish.margin)}"
+            f"full from {wish.low:g} to {wish.high:g}, "
+            f"0 beyond {wish.low - wish.margin:g} and {wish.high + wish.margin:g}"
         )
     else:
-        text = f"lower is better: full up to {number(wish.one_at)}, 0 from {number(wish.zero_at)}"
-    if isinstance(component, PredictorComponent) and component.uncertainty == "expected":
-        text += "; the mean over the predictive distribution"
-    if isinstance(component, PredictorComponent) and component.uncertainty == "lower_bound":
-        text += "; judged by the worse end of the 90 % interval"
-    if isinstance(component, PredictorComponent) and component.out_of_domain_factor < 1:
-        text += f"; times {number(component.out_of_domain_factor)} outside the domain"
+        text = f"lower is better: full up to {wish.one_at:g}, 0 from {wish.zero_at:g}"
+    if not isinstance(component, PredictorComponent):
+        return text
+    known = predicted(component)
+    interval = interval_name(known.task if known else "")
+    if component.uncertainty == "expected":
+        text += f"; the mean over what the {interval} lets expect"
+    if component.uncertainty == "lower_bound":
+        text += f"; judged by the worse end of the {interval}"
+    if component.out_of_domain_factor < 1:
+        text += f"; times {component.out_of_domain_factor:g} outside the domain"
     return text
+
+
+def interval_name(task: str) -> str:
+    """What low and high of a predictor are: of a probability they are no 90 % interval."""
+    if task == "classification":
+        return "range of the calibrated probability"
+    return "90 % interval" if task == "regression" else "interval"
 
 
 def reason_kind(reason: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from rdkit import Chem
 from molgen.config.campaign import RunConfig
 from molgen.errors import DataError
 from molgen.objectives.tradeoffs import desirability_columns
-from molgen.report.cards import make_cards, neighbour_key, primary_endpoint
+from molgen.report.cards import make_cards, neighbour_key, primary_predictor
 from molgen.report.depiction import align, draw
 from molgen.report.exports import export_table, write_csv, write_sdf
 from molgen.report.html import Core, render
@@ -99,9 +99,10 @@ def rank_candidates(run: RunRecord) -> pd.DataFrame:
 
 def _neighbours(drawn: pd.DataFrame, config: RunConfig) -> list[str]:
     """SMILES of each candidate's nearest measured compound; '' where it is not at hand."""
-    endpoint = primary_endpoint(config)
+    primary = primary_predictor(config)
+    endpoint = primary.endpoint if primary else ""
     known = (known_structures(endpoint) if endpoint and len(drawn) else None) or {}
-    return [known.get(neighbour_key(row, endpoint or ""), "") for row in drawn.to_dict("records")]
+    return [known.get(neighbour_key(row, endpoint), "") for row in drawn.to_dict("records")]
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -125,7 +125,7 @@ def pack_once(
         n_processes=len(os.sched_getaffinity(0)), on_progress=count,
     )  # fmt: skip
     packed.info["identity"] = wanted
-    packed.info["sha256"] = file_sha256(_find_file(data.file))
+    packed.info["sha256"] = file_sha256(find_structures(data.file))
     packed.info["config"] = plain
     packed.save(file)
     return packed
@@ -134,7 +134,7 @@ def pack_once(
 def _is_of_this_file(packed: PackedMolecules, name: str) -> bool:
     """False where the data file is another one now; packed molecules need none."""
     try:
-        path = _find_file(name)
+        path = find_structures(name)
     except DataError:
         return True
     return bool(packed.info.get("sha256") == file_sha256(path))
@@ -148,7 +148,7 @@ def read_structures(config: StructuresConfig) -> list[str]:
     """
     import pandas as pd
 
-    path = _find_file(config.file)
+    path = find_structures(config.file)
     try:
         if path.suffix == ".smi":
             if config.rows is not None:
@@ -172,7 +172,8 @@ def read_structures(config: StructuresConfig) -> list[str]:
     return [str(s) for s in table[config.smiles_column].dropna()]
 
 
-def _find_file(name: str) -> Path:
+def find_structures(name: str) -> Path:
+    """A file of structures, here or below MOLGEN_DATA; DataError where there is none."""
     places = [Path(name)]
     if "MOLGEN_DATA" in os.environ:
         places.append(Path(os.environ["MOLGEN_DATA"]) / name)

@@ -20,7 +20,7 @@ from molgen.config.base import Section
 from molgen.config.loading import load_config
 from molgen.config.predictor import PredictorConfig
 from molgen.config.pretraining import PretrainingConfig
-from molgen.errors import ConfigError
+from molgen.errors import ConfigError, DataError
 from molgen.runtime.tracking import Tracker, default_uri
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run_pretraining(config_path: Path, overrides: Sequence[str], out: Path | Non
                 weights = pretrain(
                     config, folder,
                     on_progress=_show_training(bar), on_packing=_show_packing(bar),
-                    on_metrics=tracker.metrics,
+                    on_metrics=_note_validation(bar, tracker),
                 )  # fmt: skip
         except KeyboardInterrupt:
             command = _command("pretrain", config_path, overrides, out)
@@ -274,6 +274,33 @@ def _show_training(bar: Progress) -> Callable[[TrainingProgress], None]:
         say(f"{text}, {left_s / 60:.0f} minutes left", p.n_molecules >= p.n_total)
 
     return show
+
+
+def missing_data(config: Section) -> str:
+    """Why a training could not read its table or find its structures; '' where it could."""
+    from molgen.training.predictors import read_rows
+    from molgen.training.pretraining import find_structures
+    from property_models.errors import PropertyModelError
+
+    try:
+        if isinstance(config, PretrainingConfig):
+            find_structures(config.data.file)
+        elif isinstance(config, PredictorConfig):
+            read_rows(config)
+    except (DataError, PropertyModelError) as error:
+        return str(error)
+    return ""
+
+
+def _note_validation(bar: Progress, tracker: Tracker) -> Callable[[dict[str, float], int], None]:
+    """Validation into MLflow and onto the screen: it tells when a training begins to copy."""
+
+    def note(metrics: dict[str, float], n_molecules: int) -> None:
+        tracker.metrics(metrics, n_molecules)
+        nats = metrics["validation_nats"]
+        bar.console.print(f"{n_molecules:,} molecules: {nats:.2f} nats a molecule in validation")
+
+    return note
 
 
 def _show_folds(bar: Progress, n_folds: int) -> Callable[[dict[str, float], int], None]:

@@ -413,3 +413,21 @@ def test_the_schema_is_json_and_allows_a_parent() -> None:
     assert json.loads(json.dumps(schema, allow_nan=False)) == schema
     assert schema["properties"]["extends"]["type"] == "string"
     assert schema["properties"]["budget"] == {"$ref": "#/$defs/BudgetConfig"}
+
+
+@pytest.mark.parametrize("key", ["!!timestamp 2020-01-01", "!!binary aGVsbG8="])
+def test_a_key_that_is_no_plain_text_is_refused(file: Path, key: str) -> None:
+    assert "must be plain text" in complaint(with_text(file, f"{key}: 3\n"))
+
+
+def test_patterns_and_molecules_must_hold_something(file: Path) -> None:
+    assert "empty SMILES" in complaint(file, "generator.prompts=['']")
+    text = "objective.filters=[{type: substructure, require: ['']}]"
+    assert "empty pattern" in complaint(file, text)
+
+
+def test_no_more_components_are_traded_off_than_can_be_measured(file: Path) -> None:
+    wish = "desirability: {type: increasing, zero_at: 0, one_at: 1}"
+    parts = ", ".join(f"{{type: python, name: c{i}, function: 'm:f', {wish}}}" for i in range(32))
+    text = f"objective.components=[{parts}]"
+    assert "at most 31 components, and there are 32" in complaint(file, text, "search.pareto=true")

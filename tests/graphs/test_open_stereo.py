@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from rdkit import Chem
 
 from molgen.graphs.open_stereo import MAX_ISOMERS, open_stereo
@@ -44,3 +45,12 @@ def test_many_isomers_are_cut_to_the_same_few() -> None:
     assert first.n_possible == 64
     assert len(first.isomers) == MAX_ISOMERS
     assert first == second
+
+
+@pytest.mark.parametrize("smiles", ["NC(=N)c1ccccc1", "CNC(=N)N", "N=C1CCCN1", "CCOC(C)=N"])
+def test_an_imine_that_bears_only_hydrogen_leaves_nothing_open(smiles: str) -> None:
+    assert open_stereo(Chem.MolFromSmiles(smiles)).n_open == 0
+
+
+def test_an_oxime_without_configuration_is_open() -> None:
+    assert len(open_stereo(Chem.MolFromSmiles("CC(CC)=NO")).bonds) == 1

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
+import shutil
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -11,10 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molgen.config.objective import Between, Decreasing, Increasing, component_name
+from molgen.config.objective import (
+    Between,
+    Decreasing,
+    Increasing,
+    PredictorComponent,
+    component_name,
+)
+from molgen.objectives import SHIPPED_PREDICTORS
 from molgen.objectives.desirability import desirability
 from molgen.report.cards import _reward_without_loss, explain
-from molgen.report.charts import Line, knots, line_chart, sparkline, strip, value_axis
+from molgen.report.charts import Line, knots, line_chart, scatter, sparkline, strip, value_axis
 from molgen.report.summary import funnel, learning, manifest_rows, rejections
 from molgen.report.wording import describe, listed, number, reason_kind
 from tests.report import runs
@@ -170,3 +181,57 @@ def test_lists_read_like_sentences() -> None:
 def test_the_manifest_is_flattened() -> None:
     rows = manifest_rows({"seed": 1, "versions": {"rdkit": "x"}, "parts": ["a", "b"]})
     assert rows == [("seed", "1"), ("versions.rdkit", "x"), ("parts", "a, b")]
+
+
+def own_predictor(folder: Path, **changes: object) -> PredictorComponent:
+    """A component by a predictor of the user's own, of which there is a card alone."""
+    card = json.loads((SHIPPED_PREDICTORS / "solubility" / "card.json").read_text())
+    (folder / "solubility").mkdir(parents=True)
+    (folder / "solubility" / "card.json").write_text(json.dumps(card | changes))
+    wish = {"type": "increasing", "zero_at": 6.125, "one_at": 123.4}
+    return PredictorComponent.model_validate(
+        {"type": "predictor", "endpoint": "solubility", "folder": str(folder), "desirability": wish,
+         "uncertainty": "lower_bound"}
+    )  # fmt: skip
+
+
+def test_an_own_predictor_speaks_for_itself_whatever_the_catalogue_says_of_its_name(
+    tmp_path: Path,
+) -> None:
+    mine = own_predictor(tmp_path, unit="mg/L", meaning="Dissolved at pH 7.", source="our lab")
+    text = describe(mine)
+    assert (text.unit, text.source) == ("mg/L", "our lab")
+    assert text.meaning == "Predicted. Dissolved at pH 7."
+    assert "0 up to 6.125, full from 123.4; judged by the worse end of the 90 % interval" in (
+        text.direction
+    )
+    shutil.rmtree(tmp_path / "solubility")
+    assert describe(mine).unit == ""
+
+
+def test_the_range_of_a_probability_is_not_called_a_90_percent_interval(tmp_path: Path) -> None:
+    text = describe(own_predictor(tmp_path, task="classification", unit="probability"))
+    assert text.direction.endswith("the worse end of the range of the calibrated probability")
+
+
+def test_a_single_component_is_not_praised_and_blamed_at_once() -> None:
+    objective = runs.config().objective
+    alone = objective.model_copy(update={"components": objective.components[3:4]})
+    row = {"qed": 0.5, "qed_desirability": 0.6, "rank": 1, "reward": 0.6}
+    said = " ".join(explain(row, [row], alone))
+    assert "Weakest: qed" in said and "Strongest" not in said
+
+
+def test_a_short_last_round_counts_by_what_was_scored_in_it() -> None:
+    record = runs.run()
+    rounds = record.rounds.tail(3).assign(
+        reward_mean=[0.5, 0.5, 0.9], n_scored=[100, 98, 2], prior_reward_mean=0.25
+    )
+    found = learning(dataclasses.replace(record, rounds=rounds))
+    assert found is not None
+    assert "a mean reward of 0.50" in found.sentence
+
+
+def test_tiny_values_can_be_drawn() -> None:
+    values = [1e-13, 2e-13]
+    assert "<circle" in scatter(values, values, values, values, title="", names=("a", "b"))

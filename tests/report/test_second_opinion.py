@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from molgen.errors import ConfigError
 from molgen.objectives import SHIPPED_PREDICTORS
 from molgen.report.ranking import rank
-from molgen.report.second_opinion import SHIPPED_SECOND_OPINIONS, second_opinions
+from molgen.report.second_opinion import (
+    SHIPPED_SECOND_OPINIONS,
+    check_second_opinions,
+    second_opinions,
+)
 from property_models import load_predictors, predict_table
-from property_models.errors import ModelFileError
 from tests.report.runs import config, table
 
 REPORT = {"n_candidates": 12, "n_drawn": 3, "max_per_scaffold": 3}
@@ -57,7 +63,25 @@ def test_the_shipped_second_opinion_is_of_another_kind_than_the_predictor() -> N
     assert second.metrics["r2"] > 0.5
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    settings = config(report=REPORT | {"second_opinions": str(tmp_path / "none")})
-    with pytest.raises(ModelFileError, match="none does not exist"):
-        second_opinions(rank(table(), 12, max_per_scaffold=3), settings)
+def test_models_that_cannot_be_read_are_told_before_the_run_and_cost_it_nothing_after(
+    tmp_path: Path,
+) -> None:
+    candidates = rank(table(), 12, max_per_scaffold=3)
+    shutil.copytree(SHIPPED_PREDICTORS / "solubility", tmp_path / "damaged" / "solubility")
+    (tmp_path / "damaged" / "solubility" / "card.json").write_text("{}")
+    for name, complaint in (("none", "none does not exist"), ("damaged", "not a readable model")):
+        settings = config(report=REPORT | {"second_opinions": str(tmp_path / name)})
+        with pytest.raises(ConfigError, match=f"report.second_opinions: .*{complaint}"):
+            check_second_opinions(settings)
+        found, (opinion,) = second_opinions(candidates, settings)
+        assert found is candidates
+        assert complaint in opinion.sentence
+
+
+def test_models_of_values_in_another_unit_are_refused(tmp_path: Path) -> None:
+    shutil.copytree(SHIPPED_PREDICTORS / "solubility", tmp_path / "solubility")
+    card = tmp_path / "solubility" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"unit": "mg/L"}))
+    settings = config(report=REPORT | {"second_opinions": str(tmp_path)})
+    with pytest.raises(ConfigError, match="solubility there is in mg/L, the objective's in log10"):
+        check_second_opinions(settings)

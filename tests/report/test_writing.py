@@ -15,6 +15,7 @@ from rdkit import Chem
 
 from molgen.errors import DataError
 from molgen.report import read_run, top_lines, write_report
+from molgen.report.exports import write_sdf
 from molgen.report.writing import write_files
 from tests.report import runs
 
@@ -214,3 +215,27 @@ def test_the_report_needs_no_heavy_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_no_box_asks_for_what_was_not_looked_up(tmp_path: Path) -> None:
+    page = write_files(runs.run(), tmp_path).report_html.read_text(encoding="utf-8")
+    assert 'id="only-domain"' in page and 'id="only-clean"' in page
+    objective = runs.config().objective.model_dump()
+    objective["filters"] = []
+    objective["components"] = [c for c in objective["components"] if c["type"] == "descriptor"]
+    plain = runs.run(config=runs.config(objective=objective))
+    page = write_files(plain, tmp_path).report_html.read_text(encoding="utf-8")
+    assert 'id="only-domain"' not in page and 'id="only-clean"' not in page
+
+
+def test_a_run_for_trade_offs_says_how_its_candidates_are_ranked(tmp_path: Path) -> None:
+    run = runs.run(config=runs.config(search={"pareto": True}))
+    page = write_files(run, tmp_path).report_html.read_text(encoding="utf-8")
+    assert "ranked by Pareto front" in page
+    assert "Pareto" not in write_files(runs.run(), tmp_path).report_html.read_text()
+
+
+def test_a_full_disk_is_told() -> None:
+    table = pd.DataFrame({"id": ["1"], "smiles": ["CCO"]})
+    with pytest.raises(OSError, match="No space left"):
+        write_sdf(table, [Chem.MolFromSmiles("CCO")], Path("/dev/full"))
