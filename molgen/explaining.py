@@ -144,7 +144,7 @@ def _check_unit(table: Table, predictor: Predictor, measured: Path) -> None:
     known = dict(zip(learnt.inchikeys, learnt.values, strict=True))
     own = zip(table.inchikeys, table.values, strict=True)
     both = np.array([(value, known[key]) for key, value in own if key in known])
-    if len(both) and np.median(np.abs(both[:, 0] - both[:, 1])) > learnt.values.std():
+    if len(both) and np.median(np.abs(both[:, 0] - both[:, 1])) > 2 * learnt.values.std():
         here, there = np.median(both, axis=0)
         raise DataError(
             f"{measured}: {len(both)} compounds that {predictor.card.endpoint} was trained on have "
@@ -211,7 +211,7 @@ def _section(explanation: Explanation) -> Markup:
         nearest = "<p>nearest training compound {}: similarity {:.2f}, measured {}</p>"
         head += Markup(nearest).format(
             explanation.neighbour, explanation.neighbour_similarity,
-            number(explanation.neighbour_value),
+            explanation.neighbour_bound + number(explanation.neighbour_value),
         )  # fmt: skip
     if explanation.hidden:
         note = Markup("<p class='note'>No explanation: {}.</p>").format(explanation.hidden)

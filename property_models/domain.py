@@ -107,12 +107,14 @@ class ReferenceIndex:
         inchikeys: First InChIKey blocks, length m.
         values: Measured values in the endpoint's unit, float64, shape (m,).
         errors: Absolute out-of-fold errors of these compounds, float32, shape (m,).
+        bounds: Where the true value lies, int8, shape (m,): 0 at the value, -1 below, 1 above.
     """
 
     bits: NDArray[np.uint64]
     inchikeys: list[str]
     values: Array
     errors: NDArray[np.float32]
+    bounds: NDArray[np.int8]
 
     def __len__(self) -> int:
         return len(self.inchikeys)

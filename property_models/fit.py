@@ -199,9 +199,13 @@ def _refit(
         members,
         weights,
         fit_calibration(endpoint.task, table.values, held_out, features.packed_bits),
-        ReferenceIndex(features.packed_bits, table.inchikeys, table.values, errors),
+        ReferenceIndex(features.packed_bits, table.inchikeys, table.values, errors, _bounds(table)),
         _surrogate(members, weights, features, endpoint, training.seed),
     )
+
+
+def _bounds(table: Table) -> NDArray[np.int8]:
+    return np.select([table.relation == "<", table.relation == ">"], [-1, 1]).astype(np.int8)
 
 
 def _surrogate(

@@ -37,7 +37,10 @@ PARTS = (
     "neighbour_inchikey",
     "neighbour_similarity",
     "neighbour_value",
+    "neighbour_bound",
 )
+_TEXTS = ("neighbour_inchikey", "neighbour_bound")
+_SIGNS = {-1: "<", 0: "", 1: ">"}
 _NUMBERS = ("value", "low", "high", "spread", "neighbour_similarity", "neighbour_value")
 
 
@@ -57,6 +60,7 @@ class Prediction:
         neighbour_similarity: ECFP4 Tanimoto similarity to the nearest training compound.
         neighbour_value: Measured value of that compound.
         neighbour_inchikey: First block of its InChIKey; '' where there is none.
+        neighbour_bound: '<' or '>' where its true value lies below or above, else ''.
         reasons: '' where fine, else why there is no prediction.
     """
 
@@ -68,6 +72,7 @@ class Prediction:
     neighbour_similarity: Array
     neighbour_value: Array
     neighbour_inchikey: list[str]
+    neighbour_bound: list[str]
     reasons: list[str]
 
 
@@ -79,11 +84,13 @@ class Neighbour:
         inchikey: First block of its InChIKey.
         similarity: ECFP4 Tanimoto similarity.
         value: Measured, in the endpoint's unit; 0 or 1 for classification.
+        bound: '<' or '>' where the true value lies below or above, else ''.
     """
 
     inchikey: str
     similarity: float
     value: float
+    bound: str = ""
 
 
 class Predictor:
@@ -138,7 +145,12 @@ class Predictor:
             rows, similarity = nearest_k(features.packed_bits, reference.bits, k)
             for place, its_rows, its_similarity in zip(usable, rows, similarity, strict=True):
                 found[start + place] = [
-                    Neighbour(reference.inchikeys[row], float(s), float(reference.values[row]))
+                    Neighbour(
+                        reference.inchikeys[row],
+                        float(s),
+                        float(reference.values[row]),
+                        _SIGNS[int(reference.bounds[row])],
+                    )
                     for row, s in zip(its_rows, its_similarity, strict=True)
                 ]
         return found
@@ -159,6 +171,7 @@ class Predictor:
             "neighbour_similarity": evidence.similarity,
             "neighbour_value": reference.values[rows[:, 0]],
             "neighbour_inchikey": [reference.inchikeys[row] for row in rows[:, 0]],
+            "neighbour_bound": [_SIGNS[int(reference.bounds[row])] for row in rows[:, 0]],
         }
 
 
@@ -213,8 +226,8 @@ def predict_table(predictors: Mapping[str, Predictor], smiles: Sequence[str]) ->
 
     Returns:
         One row per input, in order. For each endpoint e: `e`, `e_low`, `e_high`, `e_spread`,
-        `e_in_domain`, `e_neighbour_inchikey`, `e_neighbour_similarity`, `e_neighbour_value`; and
-        `reason`, '' where the row was predicted.
+        `e_in_domain`, `e_neighbour_inchikey`, `e_neighbour_similarity`, `e_neighbour_value`,
+        `e_neighbour_bound`; and `reason`, '' where the row was predicted.
 
     Raises:
         DataError: One text in place of a list of them.
@@ -273,15 +286,16 @@ def _placed(
         return values
 
     in_domain = np.zeros(n, bool)
-    keys = [""] * n
+    texts = {name: [""] * n for name in _TEXTS}
     if found:
         in_domain[usable] = found["in_domain"]
-        for row, key in zip(usable, found["neighbour_inchikey"], strict=True):
-            keys[row] = key
+        for name, entries in texts.items():
+            for row, text in zip(usable, found[name], strict=True):
+                entries[row] = text
     return Prediction(
         **{name: column(name) for name in _NUMBERS},
+        **texts,
         in_domain=in_domain,
-        neighbour_inchikey=keys,
         reasons=[molecule.reason for molecule in molecules],
     )
 
@@ -290,7 +304,7 @@ def _joined(parts: Sequence[Prediction]) -> Prediction:
     joined: dict[str, Any] = {}
     for name in (field.name for field in fields(Prediction)):
         values = [getattr(part, name) for part in parts]
-        if name in ("neighbour_inchikey", "reasons"):
+        if name in (*_TEXTS, "reasons"):
             joined[name] = [entry for value in values for entry in value]
         else:
             empty = np.empty(0, bool if name == "in_domain" else float)

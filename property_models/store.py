@@ -113,6 +113,7 @@ def _reference_arrays(parts: Parts) -> Arrays:
         "inchikeys": np.frombuffer(keys, np.uint8).reshape(-1, 14),
         "values": reference.values,
         "errors": reference.errors,
+        "bounds": reference.bounds,
         "member_weights": np.array(parts.weights, np.float64),
         "domain": np.array([calibration.domain.min_similarity, calibration.domain.max_difficulty]),
     }
@@ -203,9 +204,11 @@ def _reference(arrays: Arrays) -> ReferenceIndex:
     # Compiled code looks compounds up, which would follow a wrong index out of its arrays.
     if bits.dtype != np.uint64 or bits.shape != (len(keys), N_ECFP_BITS // 64) or not keys:
         raise ValueError(f"fingerprints of shape {bits.shape} for {len(keys)} compounds")
-    if not values.shape == errors.shape == (len(keys),):
+    # Predictors of the first kind kept no bounds; of the shipped ones none learnt any.
+    bounds = arrays.get("bounds", np.zeros(len(keys), np.int8))
+    if not values.shape == errors.shape == bounds.shape == (len(keys),):
         raise ValueError(f"{values.shape} values and {errors.shape} errors of {len(keys)}")
-    return ReferenceIndex(bits, keys, values, errors)
+    return ReferenceIndex(bits, keys, values, errors, bounds)
 
 
 def _additive(arrays: Arrays) -> AdditiveModel | None:

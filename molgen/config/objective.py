@@ -52,6 +52,7 @@ PREDICTION_PARTS = (
     "neighbour_inchikey",
     "neighbour_similarity",
     "neighbour_value",
+    "neighbour_bound",
 )
 
 Smarts = Annotated[str, AfterValidator(_pattern)]

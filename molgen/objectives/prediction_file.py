@@ -130,7 +130,8 @@ def _beside(chunk: _Chunk, found: pd.DataFrame) -> pd.DataFrame:
         own or theirs for own, theirs in zip(chunk.reasons, found["reason"], strict=True)
     ]
     # Said outright, because a chunk without rows does not show what a column holds.
-    texts = [c for c in found.columns if c == "reason" or c.endswith("_neighbour_inchikey")]
+    ends = ("_neighbour_inchikey", "_neighbour_bound")
+    texts = [c for c in found.columns if c == "reason" or c.endswith(ends)]
     found = found.astype(dict.fromkeys(texts, "str"))
     new_names = _new_names(chunk.columns.columns, found.columns)
     return pd.concat([chunk.columns.rename(columns=new_names), found], axis=1)

@@ -300,11 +300,13 @@ def _neighbour(
     if not key:
         return None
     known = predicted(component)
+    sign = row.get(f"{endpoint}_neighbour_bound")
+    bound = sign if isinstance(sign, str) else ""  # runs of earlier versions have none
     return Neighbour(
         endpoint=component.endpoint,
         inchikey=key,
         similarity=number(row.get(f"{endpoint}_neighbour_similarity")),
-        value=number(row.get(f"{endpoint}_neighbour_value")),
+        value=bound + number(row.get(f"{endpoint}_neighbour_value")),
         unit=known.unit if known is not None and known.task == "regression" else "",
         drawing=Markup(draw(mol, width_px=220, height_px=110)) if mol is not None else Markup(),
     )

@@ -15,7 +15,12 @@ from molgen.config.objective import ObjectiveConfig, PredictorComponent, compone
 
 _IDENTITY = ["id", "smiles", "inchikey", "round", "origin", "parents", "status", "reason"]
 _AROUND_VALUE = ["", "_low", "_high", "_in_domain", "_desirability"]
-_NEIGHBOUR = ["_neighbour_inchikey", "_neighbour_similarity", "_neighbour_value"]
+_NEIGHBOUR = [
+    "_neighbour_inchikey",
+    "_neighbour_similarity",
+    "_neighbour_value",
+    "_neighbour_bound",
+]
 # Bookkeeping of the ledger: says how a row was made, not what the molecule is.
 LEDGER_ONLY = [
     "constitution", "scaffold", "attempts", "worker", "seconds", "created_at", "scored_at",

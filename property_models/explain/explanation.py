@@ -45,6 +45,7 @@ class Explanation:
         neighbour: First InChIKey block of the nearest training compound.
         neighbour_similarity: Tanimoto similarity to it.
         neighbour_value: Its measured value.
+        neighbour_bound: '<' or '>' where its true value lies below or above, else ''.
         hidden: Why there is no explanation; '' where there is one.
         caution: What to bear in mind; '' inside the domain.
         unit: Of the attributions.
@@ -69,6 +70,7 @@ class Explanation:
     atoms: Array = field(default_factory=lambda: np.empty(0))
     fragments: list[FragmentContribution] = field(default_factory=list)
     counterfactuals: list[Counterfactual] = field(default_factory=list)
+    neighbour_bound: str = ""
 
     def svg(self, *, width_px: int = 360, height_px: int = 260) -> str:
         """The molecule with its attributions drawn; '' where hidden."""
@@ -110,6 +112,7 @@ def explain(
         "neighbour": prediction.neighbour_inchikey[0],
         "neighbour_similarity": float(prediction.neighbour_similarity[0]),
         "neighbour_value": float(prediction.neighbour_value[0]),
+        "neighbour_bound": prediction.neighbour_bound[0],
         "unit": attribution_unit(predictor.endpoint),
     }
     hidden = prediction.reasons[0] or why_hidden(predictor.card)

@@ -215,27 +215,27 @@ def test_the_command_takes_replacements_from_a_measured_table(files: Any, logp_c
 
 
 def test_bounds_of_a_measured_table_are_no_measured_changes(files: Any) -> None:
-    from molgen.explaining import _replacements
+    from molgen.explaining import _measured, _replacements
 
     chlorides = ["Clc1ccccc1", "Clc1ccccc1C", "Clc1ccccc1CC"]
     lines = [f"{s},{i}\n{s.replace('Cl', 'F')},{i + 1}" for i, s in enumerate(chlorides)]
     bounded = [f"{s},>{i}\n{s.replace('Cl', 'F')},{i + 1}" for i, s in enumerate(chlorides)]
     for name, written in (("exact", lines), ("bounds", bounded)):
         (files / f"{name}.csv").write_text("\n".join(["structure,pic50", *written]))
-    exact = _replacements(files / "exact.csv", "structure", "pic50")
+    exact = _replacements(_measured(files / "exact.csv", "structure", "pic50", "", False))
     assert [(r.n_pairs, abs(r.mean_change)) for r in exact if "Cl" in r.before] == [(3, 1.0)]
-    bounds = _replacements(files / "bounds.csv", "structure", "pic50")
+    bounds = _replacements(_measured(files / "bounds.csv", "structure", "pic50", "", False))
     assert not any("Cl" in r.before + r.after for r in bounds)
 
 
 def test_the_command_reads_the_measured_table_by_the_same_column(files: Any) -> None:
     from molgen.explaining import explain_file
 
-    (files / "mine.csv").write_text(f"structure,pic50\n{ASPIRIN},5.0\nCCO,4.0\n")
+    (files / "mine.csv").write_text(f"structure,logp\n{ASPIRIN},1.2\nCCO,-0.3\n")
     explain_file(
         str(files / "mine.csv"), files / "page.html", folder=files / "predictors",
         endpoints=["logp"], smiles_column="structure", measured=files / "mine.csv",
-        value_column="pic50", n_max=1,
+        value_column="logp", n_max=1,
     )  # fmt: skip
     assert "<svg" in (files / "page.html").read_text()
 

@@ -24,7 +24,7 @@ from property_models.features import featurise
 from property_models.fit import fit_predictor
 from property_models.kernel import KernelRecipe
 from property_models.network import NetworkRecipe
-from property_models.predictor import Predictor, load_predictor
+from property_models.predictor import Predictor, load_predictor, predict_table
 from property_models.store import save
 from property_models.trees import ForestRecipe, TreesRecipe
 from tests.property_models.drugs import DRUGS
@@ -44,6 +44,24 @@ def test_the_stack_is_no_worse_than_the_mean_member(predictor: Predictor) -> Non
     members = [member["rmse"] for member in metrics["by_member"].values()]
     assert metrics["rmse"] < np.mean(members)
     assert metrics["cluster"]["rmse"] > 0
+
+
+def test_a_neighbour_of_which_only_a_bound_is_known_says_so(
+    logp_rows: Rows, tmp_path: Path
+) -> None:
+    relation = np.full(len(logp_rows.smiles), "=")
+    relation[0], relation[1] = "<", ">"
+    trained = fit_predictor(
+        replace(logp_rows, relation=relation), LOGP, recipes=[TreesRecipe(n_trees=5)], n_folds=2,
+        cluster_split=False, seed=1,
+    )  # fmt: skip
+    save(tmp_path / "logp", trained.card, trained.parts)
+    loaded = load_predictor(tmp_path / "logp")
+    asked = list(logp_rows.smiles[:3])
+    assert predict_table({"logp": loaded}, [*asked, "?"])["logp_neighbour_bound"].tolist() == [
+        "<", ">", "", "",
+    ]  # fmt: skip
+    assert [near[0].bound for near in loaded.neighbours(asked, k=1)] == ["<", ">", ""]
 
 
 def test_all_kinds_of_members_and_sister_assays_work_together(
