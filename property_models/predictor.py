@@ -292,9 +292,9 @@ def _placed(
         for name, entries in texts.items():
             for row, text in zip(usable, found[name], strict=True):
                 entries[row] = text
+    parts: dict[str, Any] = {**texts, **{name: column(name) for name in _NUMBERS}}
     return Prediction(
-        **{name: column(name) for name in _NUMBERS},
-        **texts,
+        **parts,
         in_domain=in_domain,
         reasons=[molecule.reason for molecule in molecules],
     )
