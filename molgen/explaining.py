@@ -13,7 +13,6 @@ from markupsafe import Markup
 from molgen.errors import ConfigError, DataError
 from molgen.objectives.prediction_file import read_structures
 from molgen.objectives.prediction_workers import open_predictors
-from molgen.report.wording import number
 
 if TYPE_CHECKING:
     from property_models.datasets import Table
@@ -204,14 +203,14 @@ def _section(explanation: Explanation) -> Markup:
     endpoint = explanation.endpoint
     head = Markup("<h3>{}</h3><p>{}</p>").format(endpoint.name, endpoint.meaning)
     if math.isfinite(explanation.value):
-        value, low, high = map(number, (explanation.value, explanation.low, explanation.high))
+        value, low, high = map(_text, (explanation.value, explanation.low, explanation.high))
         head += Markup("<p><b>{}</b> {} (interval {} to {}); higher is {}</p>").format(
             value, endpoint.unit, low, high, endpoint.higher_is
         )
         nearest = "<p>nearest training compound {}: similarity {:.2f}, measured {}</p>"
         head += Markup(nearest).format(
             explanation.neighbour, explanation.neighbour_similarity,
-            explanation.neighbour_bound + number(explanation.neighbour_value),
+            explanation.neighbour_bound + _text(explanation.neighbour_value),
         )  # fmt: skip
     if explanation.hidden:
         note = Markup("<p class='note'>No explanation: {}.</p>").format(explanation.hidden)
@@ -247,7 +246,7 @@ def _counterfactuals_table(explanation: Explanation) -> Markup:
         note = Markup(
             "<p class='note'>Groups are exchanged without stereochemistry, so it is left out of "
             "both sides below: without it, this molecule is predicted as {}.</p>"
-        ).format(number(shown[0].baseline))
+        ).format(_text(shown[0].baseline))
     return note + Markup(
         "<table><tr><th>replace</th><th>by</th><th>prediction</th><th>interval</th><th></th>"
         "<th>measured pairs</th><th>gives</th></tr>{}</table>"
@@ -255,8 +254,8 @@ def _counterfactuals_table(explanation: Explanation) -> Markup:
 
 
 def _counterfactual_row(c: Counterfactual) -> Markup:
-    pairs = f"{_signed(c.measured_change)} (n = {c.n_pairs})" if c.n_pairs else ""
-    baseline, value, low, high = map(number, (c.baseline, c.value, c.low, c.high))
+    pairs = f"{_text(c.measured_change, '+')} (n = {c.n_pairs})" if c.n_pairs else ""
+    baseline, value, low, high = map(_text, (c.baseline, c.value, c.low, c.high))
     return Markup(
         "<tr><td>{}</td><td>{}</td><td>{} → {}</td><td>{} to {}</td><td>{}</td>"
         "<td>{}</td><td><code>{}</code></td></tr>"
@@ -264,11 +263,14 @@ def _counterfactual_row(c: Counterfactual) -> Markup:
 
 
 def _number(value: float) -> Markup:
-    return Markup("<td class='number'>{}</td>").format(_signed(value))
+    return Markup("<td class='number'>{}</td>").format(_text(value, "+"))
 
 
-def _signed(value: float) -> str:
-    return ("+" if value > 0 else "") + number(value)
+def _text(value: float, sign: str = "") -> str:
+    """Two decimals, of small values two digits: 0.0031 mol/L is not 0."""
+    if not math.isfinite(value):
+        return "-"
+    return format(value, f"{sign}.2f" if value == 0 or abs(value) >= 0.1 else f"{sign}.2g")
 
 
 def _capitalised(text: str) -> str:
