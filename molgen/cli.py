@@ -346,15 +346,18 @@ def config_validate(
     """Check a config of any kind; of a campaign, all that it names, of a training, its data."""
     from molgen.config.campaign import RunConfig
     from molgen.config.kinds import load_any
-    from molgen.training.running import missing_data
 
     loaded = load_any(config, overrides or [])
+    missing = ""
     if isinstance(loaded, RunConfig):
         from molgen.campaign.wiring import check_campaign
         from molgen.training.on_demand import without_untrained
 
         check_campaign(without_untrained(loaded))
-    missing = missing_data(loaded)
+    else:
+        from molgen.training.running import missing_data
+
+        missing = missing_data(loaded)
     print(f"{config}: fine" + (f", but its data is not at hand: {missing}" if missing else ""))
 
 

@@ -23,7 +23,7 @@ from molgen.generator.weights import load_network
 from molgen.ledger import Ledger
 from molgen.objectives import SHIPPED_PREDICTORS, check_objective
 from molgen.report import ReportFiles, write_report
-from molgen.report.second_opinion import check_second_opinions
+from molgen.report.second_opinion import other_models
 from molgen.runtime.checkpoint import load_checkpoint
 from molgen.runtime.executor import WorkerPool
 from molgen.runtime.executors import make_executor
@@ -46,7 +46,7 @@ def check_campaign(config: RunConfig) -> None:
     check_objective(config.objective, SHIPPED_PREDICTORS)
     Search(config)  # reads the library
     known_scores(config)
-    check_second_opinions(config)
+    other_models(config)  # reads them
     network = load_network(_prior(config))
     prompts = [
         parse_prompt(p, network.vocabulary, network.tables) for p in config.generator.prompts

@@ -60,9 +60,9 @@ def second_opinions(
     if not len(candidates):
         return candidates, []
     try:
-        others = _others(config)
-    except PropertyModelError as error:
-        return candidates, [Opinion("", f"No other model could be asked: {error}.", Markup())]
+        others = other_models(config)
+    except ConfigError as error:
+        return candidates, [Opinion("", f"No other model was asked: {error}.", Markup())]
     if not others:
         return candidates, []
     asked = list(others)
@@ -75,38 +75,31 @@ def second_opinions(
     return candidates, [_compared(candidates, name, others) for name in asked]
 
 
-def check_second_opinions(config: RunConfig) -> None:
-    """Find what is wrong with the other models before any work starts.
+def other_models(config: RunConfig) -> dict[str, Predictor]:
+    """The other models of the objective's endpoints, by endpoint.
 
     Raises:
-        ConfigError: The folder that the config names cannot be used, or a model of it has another
-            unit than the run's.
+        ConfigError: The folder that the config names cannot be used, a model of it cannot be read,
+            or has another unit than the run's.
     """
-    try:
-        others = _others(config)
-    except PropertyModelError as error:
-        raise ConfigError(f"report.second_opinions: {error}") from error
-    for component in _predictors(config):
-        own, other = predicted(component), others.get(component.endpoint)
-        if own is not None and other is not None and own.unit != other.card.unit:
-            raise ConfigError(
-                f"report.second_opinions: {component.endpoint} there is in "
-                f"{other.card.unit or 'no unit'}, the objective's in {own.unit or 'no unit'}; name "
-                "models of the same values"
-            )
-
-
-def _others(config: RunConfig) -> dict[str, Predictor]:
     folder = config.report.second_opinions
     root = SHIPPED_SECOND_OPINIONS if folder is None else Path(folder)
-    there = set(available(root)) if root.is_dir() or folder is not None else set()
+    parts = [c for c in config.objective.components if isinstance(c, PredictorComponent)]
     # What the shipped models know of is the shipped predictors' endpoint, not a user's namesake.
-    asked = [c.endpoint for c in _predictors(config) if folder or c.folder is None]
-    return load_predictors(root, [name for name in asked if name in there])
-
-
-def _predictors(config: RunConfig) -> list[PredictorComponent]:
-    return [c for c in config.objective.components if isinstance(c, PredictorComponent)]
+    asked = {c.endpoint: c for c in parts if folder or c.folder is None}
+    try:
+        there = set(available(root)) if root.is_dir() or folder is not None else set()
+        others = load_predictors(root, [name for name in asked if name in there])
+    except PropertyModelError as error:
+        raise ConfigError(f"report.second_opinions: {error}") from error
+    for name, other in others.items():
+        own = predicted(asked[name])
+        if own is not None and own.unit != other.card.unit:
+            raise ConfigError(
+                f"report.second_opinions: {name} there is in {other.card.unit or 'no unit'}, the "
+                f"objective's in {own.unit or 'no unit'}; name models of the same values"
+            )
+    return others
 
 
 def _compared(candidates: pd.DataFrame, name: str, others: Mapping[str, Predictor]) -> Opinion:

@@ -170,7 +170,7 @@ def _direction(component: Component) -> str:
     known = predicted(component)
     interval = interval_name(known.task if known else "")
     if component.uncertainty == "expected":
-        text += f"; the mean over what the {interval} lets expect"
+        text += f"; the mean over a distribution with this {interval}"
     if component.uncertainty == "lower_bound":
         text += f"; judged by the worse end of the {interval}"
     if component.out_of_domain_factor < 1:

@@ -105,6 +105,22 @@ def pack_for_pretraining(config_path: Path, overrides: Sequence[str], out: Path 
     print(f"train on it: python -m molgen.training.slices --packed {file} --out {folder}")
 
 
+def missing_data(config: Section) -> str:
+    """Why a training could not read its table or find its structures; '' where it could."""
+    from molgen.training.predictors import read_rows
+    from molgen.training.pretraining import find_structures
+    from property_models.errors import PropertyModelError
+
+    try:
+        if isinstance(config, PretrainingConfig):
+            find_structures(config.data.file)
+        elif isinstance(config, PredictorConfig):
+            read_rows(config)
+    except (DataError, PropertyModelError) as error:
+        return str(error)
+    return ""
+
+
 def run_predictor_training(
     config_path: Path, overrides: Sequence[str], out: Path, *, n_settings: int = 1
 ) -> None:
@@ -274,22 +290,6 @@ def _show_training(bar: Progress) -> Callable[[TrainingProgress], None]:
         say(f"{text}, {left_s / 60:.0f} minutes left", p.n_molecules >= p.n_total)
 
     return show
-
-
-def missing_data(config: Section) -> str:
-    """Why a training could not read its table or find its structures; '' where it could."""
-    from molgen.training.predictors import read_rows
-    from molgen.training.pretraining import find_structures
-    from property_models.errors import PropertyModelError
-
-    try:
-        if isinstance(config, PretrainingConfig):
-            find_structures(config.data.file)
-        elif isinstance(config, PredictorConfig):
-            read_rows(config)
-    except (DataError, PropertyModelError) as error:
-        return str(error)
-    return ""
 
 
 def _note_validation(bar: Progress, tracker: Tracker) -> Callable[[dict[str, float], int], None]:

@@ -14,7 +14,7 @@ from molgen.objectives import SHIPPED_PREDICTORS
 from molgen.report.ranking import rank
 from molgen.report.second_opinion import (
     SHIPPED_SECOND_OPINIONS,
-    check_second_opinions,
+    other_models,
     second_opinions,
 )
 from property_models import load_predictors, predict_table
@@ -72,7 +72,7 @@ def test_models_that_cannot_be_read_are_told_before_the_run_and_cost_it_nothing_
     for name, complaint in (("none", "none does not exist"), ("damaged", "not a readable model")):
         settings = config(report=REPORT | {"second_opinions": str(tmp_path / name)})
         with pytest.raises(ConfigError, match=f"report.second_opinions: .*{complaint}"):
-            check_second_opinions(settings)
+            other_models(settings)
         found, (opinion,) = second_opinions(candidates, settings)
         assert found is candidates
         assert complaint in opinion.sentence
@@ -84,4 +84,4 @@ def test_models_of_values_in_another_unit_are_refused(tmp_path: Path) -> None:
     card.write_text(json.dumps(json.loads(card.read_text()) | {"unit": "mg/L"}))
     settings = config(report=REPORT | {"second_opinions": str(tmp_path)})
     with pytest.raises(ConfigError, match="solubility there is in mg/L, the objective's in log10"):
-        check_second_opinions(settings)
+        other_models(settings)
