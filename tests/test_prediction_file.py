@@ -194,7 +194,8 @@ def test_tables_without_rows_give_tables_without_rows(tmp_path: Path) -> None:
     pq.write_table(pa.table({"smiles": pa.array([], pa.string())}), tmp_path / "in.parquet")
     (tmp_path / "in.csv").write_text("smiles,name\n")
     for name in ("in.parquet", "in.csv"):
-        assert predict_file(str(tmp_path / name), tmp_path / "out.parquet") == (0, 0)
+        written = tmp_path / "out.parquet"
+        assert predict_file(str(tmp_path / name), written, endpoints=["dili"]) == (0, 0)
         found = pq.read_schema(tmp_path / "out.parquet")
         assert found.field("dili").type == pa.float64()
         assert pa.types.is_large_string(found.field("reason").type)

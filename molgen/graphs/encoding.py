@@ -149,10 +149,7 @@ def _canonical(
 
 
 def canonical_order(
-    types: tuple[AtomType, ...],
-    bonds: tuple[tuple[int, int, int, int], ...],
-    *,
-    root: int | None = None,
+    types: tuple[AtomType, ...], bonds: tuple[tuple[int, int, int, int], ...]
 ) -> tuple[str, tuple[int, ...]]:
     """A canonical string of a labelled ring graph and the order of its atoms in it.
 
@@ -163,11 +160,30 @@ def canonical_order(
     Args:
         types: the atoms' types.
         bonds: (first, second, Kekulé order, label), label 4 for aromatic.
-        root: this atom is made distinct from all others and comes first.
 
     Returns:
         The string, and the old index of each atom in the new order.
     """
+    return _written(_labelled_graph(types, bonds), -1)
+
+
+def rooted_orders(
+    types: tuple[AtomType, ...], bonds: tuple[tuple[int, int, int, int], ...]
+) -> list[tuple[str, tuple[int, ...]]]:
+    """For each atom, `canonical_order` where it is distinct from all others and comes first."""
+    graph = _labelled_graph(types, bonds)
+    orders = []
+    for index in range(len(types)):
+        atom = graph.GetAtomWithIdx(index)
+        atom.SetIsotope(atom.GetIsotope() + 1)
+        orders.append(_written(graph, index))
+        atom.SetIsotope(atom.GetIsotope() - 1)
+    return orders
+
+
+def _labelled_graph(
+    types: tuple[AtomType, ...], bonds: tuple[tuple[int, int, int, int], ...]
+) -> Chem.Mol:
     order_sum = [0] * len(types)
     for first, second, order, _ in bonds:
         order_sum[first] += order
@@ -176,8 +192,7 @@ def canonical_order(
     for index, (number, charge, valence) in enumerate(types):
         atom = Chem.Atom(0)
         # Isotopes are 16 bits wide: 6 bits element, 3 charge, 3 valence, 3 ring bonds, 1 root.
-        label = ((number * 8 + charge + 3) * 8 + valence) * 8 + order_sum[index]
-        atom.SetIsotope(2 * label + (index == root))
+        atom.SetIsotope((((number * 8 + charge + 3) * 8 + valence) * 8 + order_sum[index]) * 2)
         atom.SetNoImplicit(True)
         editable.AddAtom(atom)
     kinds = {
@@ -190,9 +205,13 @@ def canonical_order(
         editable.AddBond(first, second, kinds[label])
     mol = editable.GetMol()
     Chem.FastFindRings(mol)
-    key = Chem.MolToSmiles(mol, rootedAtAtom=-1 if root is None else root)
-    order_text = mol.GetProp("_smilesAtomOutputOrder")
-    return key, tuple(int(i) for i in order_text.strip("[],").split(","))
+    return mol
+
+
+def _written(graph: Chem.Mol, root: int) -> tuple[str, tuple[int, ...]]:
+    text = Chem.MolToSmiles(graph, rootedAtAtom=root)
+    order = graph.GetProp("_smilesAtomOutputOrder")
+    return text, tuple(int(i) for i in order.strip("[],").split(","))
 
 
 def _find(parent: list[int], item: int) -> int:

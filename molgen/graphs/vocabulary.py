@@ -254,11 +254,10 @@ def _orbits(ring: RingSystem) -> list[int]:
 
 @lru_cache(maxsize=1)  # asked for twice in a row
 def _rooted_strings(ring: RingSystem) -> list[tuple[str, tuple[int, ...]]]:
-    from molgen.graphs.encoding import canonical_order
+    from molgen.graphs.encoding import rooted_orders
 
     # Aromaticity is read back from the key: a quadruple bond ($) there stands for aromatic.
-    labelled = _labelled_bonds(ring)
-    return [canonical_order(ring.atom_types, labelled, root=i) for i in range(len(ring.atom_types))]
+    return rooted_orders(ring.atom_types, _labelled_bonds(ring))
 
 
 def _labelled_bonds(ring: RingSystem) -> tuple[tuple[int, int, int, int], ...]:

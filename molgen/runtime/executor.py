@@ -22,11 +22,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future as StdFuture
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from molgen.errors import MolgenError
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 MAX_ATTEMPTS = 3  # times a call is sent before the death of its workers becomes an error
 _CLOSE_TIME_S = 5.0  # for calls under way and for workers' own close()
@@ -121,11 +125,9 @@ class WorkerHost:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """One thread of every numerical library that is loaded, as before afterwards."""
-    from threadpoolctl import threadpool_limits
-
     torch = sys.modules.get("torch")
     n_threads = torch.get_num_threads() if torch else None
-    with threadpool_limits(limits=1):
+    with _numerical_libraries(len(sys.modules)).limit(limits=1):
         if torch:
             torch.set_num_threads(1)
         try:
@@ -133,6 +135,14 @@ def _one_thread() -> Iterator[None]:
         finally:
             if torch:
                 torch.set_num_threads(n_threads)
+
+
+@lru_cache(maxsize=1)
+def _numerical_libraries(n_modules: int) -> ThreadpoolController:
+    """What is loaded; looked for anew, which takes 10 ms, only where modules came since."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def run_call(host: WorkerHost, pool: str, method: str, args: Sequence[Any]) -> bytes:
