@@ -90,6 +90,8 @@ def funnel(run: RunRecord) -> list[Stage]:
     status = run.table["status"]
     passed = int(status.isin(["pending", "scored", "unscored"]).sum())
     scored = int((status == "scored").sum())
+    n_same = int((status == "duplicate").sum())
+    kept_out = f"; stereoisomers of earlier molecules: {n_same:,}" if n_same else ""
     notes = []
     if pending := int((status == "pending").sum()):
         notes.append(f"{pending:,} waiting")
@@ -99,7 +101,7 @@ def funnel(run: RunRecord) -> list[Stage]:
         ("generated", _total(run.rounds, "n_proposed"), "molecules proposed"),
         ("unique", _total(run.rounds, "n_unique"), "plausible, and distinct within their round"),
         ("chosen", _total(run.rounds, "n_new"), "new in this run, and chosen to be scored"),
-        ("passed filters", passed, "sent to be scored"),
+        ("passed filters", passed, f"sent to be scored{kept_out}"),
         ("scored", scored, ", ".join(notes)),
     ]
     known = [(name, n, note) for name, n, note in stages if n is not None]

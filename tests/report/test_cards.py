@@ -122,6 +122,7 @@ def test_the_funnel_narrows_and_names_what_waits() -> None:
     assert counts == sorted(counts, reverse=True)
     assert counts[-2:] == [44, 42]
     assert stages[-1].note == "1 waiting, 1 could not be scored"
+    assert stages[-2].note == "sent to be scored; stereoisomers of earlier molecules: 1"
 
 
 def test_rejections_that_differ_in_a_number_count_together() -> None:
