@@ -22,6 +22,7 @@ from property_models.difficulty import (
 )
 from property_models.domain import Domain, fit_domain
 from property_models.endpoints import Task
+from property_models.measurements import Relations
 
 if TYPE_CHECKING:
     from property_models.cross_validation import HeldOut
@@ -94,18 +95,36 @@ class Calibrated:
         return replace(self, value=value, low=low, high=high)
 
 
-def held_out_errors(task: Task, measured: Array, held_out: HeldOut) -> Array:
+def held_out_errors(
+    task: Task, measured: Array, held_out: HeldOut, relation: Relations | None = None
+) -> Array:
     """Absolute out-of-fold errors, shape (n,): what a reference index keeps of each compound.
 
-    For classification the distance of the out-of-fold score, a probability, from the label.
+    For classification the distance of the out-of-fold score, a probability, from the label. Where
+    only a bound was measured (relation '<' or '>'), how far the score lies on its wrong side.
     """
     score = held_out.score if task == "regression" else np.clip(held_out.score, 0.0, 1.0)
     errors: Array = np.abs(measured - score)
+    if relation is not None:
+        wrong_side = np.where(relation == ">", score < measured, score > measured)
+        errors = np.where((relation == "=") | wrong_side, errors, 0.0)
     return errors
 
 
+def exact_rows(measured: Array, relation: Relations | None) -> NDArray[np.bool_]:
+    """Which of n measurements are values rather than bounds, bool, shape (n,)."""
+    if relation is None:
+        return np.ones(len(measured), bool)
+    exact: NDArray[np.bool_] = relation == "="
+    return exact
+
+
 def fit_calibration(
-    task: Task, measured: Array, held_out: HeldOut, packed_bits: NDArray[np.uint64]
+    task: Task,
+    measured: Array,
+    held_out: HeldOut,
+    packed_bits: NDArray[np.uint64],
+    relation: Relations | None = None,
 ) -> Calibration:
     """Fits intervals, expected errors and domain on out-of-fold scores.
 
@@ -114,10 +133,14 @@ def fit_calibration(
         measured: Values or labels 0/1, shape (n,), n >= 1.
         held_out: Out-of-fold scores of the n compounds.
         packed_bits: Packed ECFP4 of the compounds, shape (n, n_words).
+        relation: '=', '<' or '>' of each value; bounds calibrate nothing. None: all exact.
     """
-    errors = held_out_errors(task, measured, held_out)
+    errors = held_out_errors(task, measured, held_out, relation)
     evidence = held_out_evidence(held_out, errors, packed_bits)
-    return calibrate(task, measured, evidence, errors, held_out.fold)
+    exact = exact_rows(measured, relation)
+    return calibrate(
+        task, measured[exact], evidence.where(exact), errors[exact], held_out.fold[exact]
+    )
 
 
 def calibrate(

@@ -19,12 +19,14 @@ from property_models.calibration import (
     NormalisedIntervals,
     calibrate,
     conformal_quantile,
+    exact_rows,
     held_out_errors,
 )
 from property_models.difficulty import SIGNALS, Evidence, held_out_evidence
 from property_models.domain import FARTHEST_SHARE, HARDEST_SHARE
 from property_models.endpoints import Endpoint, Task
 from property_models.features import Features
+from property_models.measurements import Relations
 from property_models.member_files import recipe_entry
 from property_models.model_card import ModelCard, feature_columns
 
@@ -57,6 +59,7 @@ def held_out_metrics(
     names: Sequence[str],
     seed: int,
     assay: Sequence[str] | None = None,
+    relation: Relations | None = None,
 ) -> dict[str, Any]:
     """Metrics of out-of-fold scores; what judges a fold was calibrated on other folds.
 
@@ -72,30 +75,34 @@ def held_out_metrics(
         names: Name of each member, one per row of `by_member`.
         seed: Of the bootstrap.
         assay: Assay or source of each compound, '' where unknown; None: nothing is known.
+        relation: '=', '<' or '>' of each value; None: all exact.
 
     Returns:
-        Metrics of the scaffold split by name, with `intervals_95`, `by_member`, `slices` and
-        `worst_slice`; the metrics of the cluster split under `cluster`. Undefined ones are left
-        out; numbers are rounded for reading.
+        Metrics of the scaffold split by name, of the compounds with an exact value, with
+        `intervals_95`, `by_member`, `slices` and `worst_slice`; the metrics of the cluster split
+        under `cluster`. Undefined ones are left out; numbers are rounded for reading.
     """
-    errors = held_out_errors(task, measured, held_out)
-    evidence = held_out_evidence(held_out, errors, features.packed_bits)
-    calibrated = _calibrated_across(
-        task, measured, errors, held_out.fold, evidence, evidence, held_out.fold
-    )
+    exact = exact_rows(measured, relation)
+    of_all = held_out_errors(task, measured, held_out, relation)  # neighbours report theirs, too
+    evidence = held_out_evidence(held_out, of_all, features.packed_bits).where(exact)
+    measured, errors, fold = measured[exact], of_all[exact], held_out.fold[exact]
+    calibrated = _calibrated_across(task, measured, errors, fold, evidence, evidence, fold)
     found = _split_metrics(task, measured, evidence, calibrated, seed)
     if task == "regression":
-        found["plain_mean_width"] = _plain_width(errors, held_out.fold)
+        found["plain_mean_width"] = _plain_width(errors, fold)
     if len(names) > 1:
         found["by_member"] = {
-            name: evaluate.metrics(task, measured, score)
+            name: evaluate.metrics(task, measured, score[exact])
             for name, score in zip(names, held_out.by_member, strict=True)
         }
-    found |= _by_slice(task, measured, calibrated.value, features, held_out.similarity, assay)
+    judged = features.take(np.flatnonzero(exact))
+    assays = None if assay is None else [a for a, used in zip(assay, exact, strict=True) if used]
+    similarity = held_out.similarity[exact]
+    found |= _by_slice(task, measured, calibrated.value, judged, similarity, assays)
     if cluster is not None:
-        new_chemistry = held_out_evidence(cluster, errors, features.packed_bits)
+        new_chemistry = held_out_evidence(cluster, of_all, features.packed_bits).where(exact)
         recalibrated = _calibrated_across(
-            task, measured, errors, held_out.fold, evidence, new_chemistry, cluster.fold
+            task, measured, errors, fold, evidence, new_chemistry, cluster.fold[exact]
         )
         found["cluster"] = _split_metrics(task, measured, new_chemistry, recalibrated, seed)
     return finite(found)

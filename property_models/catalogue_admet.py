@@ -18,6 +18,8 @@ _CARBON = f"Carbon-Mangels and Hutter 2011, https://doi.org/10.1002/minf.2011000
 _AZ = f"AstraZeneca deposit in ChEMBL, https://doi.org/10.6019/CHEMBL3301361, {_TDC}"
 _HOU = f"Hou et al. 2007, https://doi.org/10.1021/ci600343x, {_TDC}"
 _NCATS = f"Siramshetty et al. 2021, https://doi.org/10.1177/24725552211017520, {_TDC}"
+# The share of ones, 85 %, speaks for both; Therapeutics Data Commons says: 1 = high alone.
+_PAMPA = "PAMPA at pH 7.4 at NCATS; 1 = high or moderate, judged by the share of ones."
 _B3DB = f"B3DB, Meng et al. 2021, https://doi.org/10.1038/s41597-021-01069-5, {_TDC}"
 _LI = f"Li et al. 2022, https://doi.org/10.1021/acs.chemrestox.2c00207, {_TDC}"
 _PXR = "OpenADMET PXR challenge, https://huggingface.co/datasets/openadmet/pxr-challenge-train-test"
@@ -66,12 +68,12 @@ _ABSORPTION = (
     _class(
         "pampa", "pampa_ncats", "absorption", "better",
         "High or moderate passive permeability.",
-        "PAMPA at pH 7.4 at NCATS; 1 = high or moderate.", _NCATS, panel="permeability",
+        _PAMPA, _NCATS, panel="permeability",
     ),
     _class(
         "pampa_approved", "approved_pampa_ncats", "absorption", "better",
         "High or moderate passive permeability, approved drugs only.",
-        "PAMPA at pH 7.4 at NCATS; 1 = high or moderate.", _NCATS, panel="permeability",
+        _PAMPA, _NCATS, panel="permeability",
     ),
     _class(
         "hia", "hia_hou", "absorption", "better",
@@ -153,7 +155,7 @@ _DISTRIBUTION = (
     _value(
         "vdss", "vdss_lombardo", "distribution", "L/kg", "neutral",
         "Volume of distribution at steady state, human.", "Intravenous dosing, literature.",
-        f"Lombardo and Jing 2016, https://doi.org/10.1124/dmd.116.071555, {_TDC}",
+        f"Lombardo and Jing 2016, https://doi.org/10.1021/acs.jcim.6b00044, {_TDC}",
         panel="human pharmacokinetics",
     ),
 )  # fmt: skip

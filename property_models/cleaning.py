@@ -183,13 +183,11 @@ def _counts(
     dropped: Counter[str],
 ) -> dict[str, int]:
     used = [result for result in merged.values() if not result.reason]
-    unusable_values = sum(
-        bool(reason) for reason in (rows.reasons if rows.reasons is not None else [])
-    )
+    reasons = set(rows.reasons or []) - {""}
     return {
         "n_rows_in": len(rows),
-        "n_without_value": int((~np.isfinite(rows.values)).sum()) - unusable_values,
-        "n_unusable_values": unusable_values,
+        "n_without_value": dropped["not measured"],
+        "n_unusable_values": sum(dropped[reason] for reason in reasons),
         "n_unusable_structures": dropped["structure not usable"],
         "n_duplicates_merged": sum(map(len, groups.values())) - len(groups),
         "n_conflicting_structures_dropped": sum(

@@ -7,6 +7,7 @@ out and counted. Nothing else is changed: duplicates, salts and stereochemistry 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,9 @@ def convert(home: Home, files: Sequence[Path]) -> tuple[pd.DataFrame, int]:
     """
     try:
         frame = _LAYOUTS[home.layout](list(zip(home.downloads, files, strict=True)))
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except (
+        ValueError, OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile
+    ) as error:  # fmt: skip
         names = ", ".join(path.name for path in files)
         raise DataError(
             f"{home.file}: its downloads do not have the layout expected ({error}): {names}. "

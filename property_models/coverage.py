@@ -44,7 +44,7 @@ _WARHEADS = (
     "[BX3]([OX2H1])[OX2H1]",  # boronic acid
     "[CX3H1](=O)[#6]",  # aldehyde
     "[NX2]=C=[O,S]",  # isocyanate, isothiocyanate
-    "[CX3](=O)[CX3](=O)[NX3]",  # ketoamide
+    "[#6][CX3](=O)[CX3](=O)[NX3]",  # ketoamide
 )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from property_models.endpoints import ENDPOINTS
-from property_models.errors import DataError, did_you_mean
+from property_models.errors import DataError, MissingDataError, did_you_mean
 from property_models.measurements import (
     Relations,
     check_unit,
@@ -55,6 +55,11 @@ class CleaningRules:
     conflict_limit: float = float("inf")
     conflicts: Literal["drop", "keep"] = "drop"
     censored: Literal["bound", "drop"] = "bound"
+
+
+def conflict_limit(transform: UnitTransform) -> float:
+    """Default of a user's own table: one log unit of concentrations, else none."""
+    return 1.0 if transform == "neg_log10_molar" else float("inf")
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,7 @@ def dataset_path(name: str) -> Path:
         if folder
         else f"the environment variable {DATA_VARIABLE} is not set"
     )
-    raise DataError(
+    raise MissingDataError(
         f"data set {name!r} is not at hand: {looked}, and it was not downloaded to "
         f"{cache_folder()}. Fetch it with `molgen data fetch {name}`, or set the environment "
         f"variable {DATA_VARIABLE} to a folder that contains {source.file} "
@@ -308,8 +313,8 @@ def read_file(
         smiles_column: Column of structures.
         value_column: Column of measured values.
         licence: Terms of the data, for the card.
-        unit: Unit of all values, needed for a transform. With `unit_column` and no transform:
-            the unit to convert to.
+        unit: Unit of all values, needed for a transform. With `unit_column`: of rows without
+            one, and without a transform the unit to convert to.
         unit_column: Column of each row's unit; a row whose unit cannot be converted keeps its
             place, with a reason.
         relation_column: Column of signs.
@@ -358,7 +363,9 @@ def _units(
         return [unit] * len(frame)
     if transform == "none":
         check_unit(unit, f"{path}: `unit`, to which {unit_column!r} is to be converted")
-    return text_column(frame[unit_column])
+    elif unit:
+        check_unit(unit, f"{path}: `unit`, of rows without one in {unit_column!r}")
+    return [text.strip() or unit for text in text_column(frame[unit_column])]
 
 
 def _provenance(name: str, file: str, path: Path, origin: str, licence: str) -> dict[str, Any]:
@@ -377,8 +384,11 @@ def _years(frame: pd.DataFrame, path: Path, column: str) -> NDArray[np.float64] 
 
     if not column:
         return None
-    numbers: NDArray[np.float64] = pd.to_numeric(frame[column], errors="coerce").to_numpy(
-        dtype=np.float64
+    cells = frame[column]
+    if pd.api.types.is_datetime64_any_dtype(cells):
+        cells = cells.dt.year
+    numbers: NDArray[np.float64] = pd.to_numeric(cells, errors="coerce").to_numpy(
+        dtype=np.float64, na_value=np.nan
     )
     filled = [cell for cell in text_column(frame[column]) if cell]
     if filled and not np.isfinite(numbers).any():
@@ -405,7 +415,7 @@ def _read_frame(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if not path.is_file():
-        raise DataError(f"{path} does not exist or is no file")
+        raise MissingDataError(f"{path} does not exist or is no file")
     readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:

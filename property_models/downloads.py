@@ -21,7 +21,13 @@ from typing import Any
 
 from property_models.addresses import HOMES, Download, Home
 from property_models.conversion import convert
-from property_models.datasets import DATA_VARIABLE, cache_folder, file_sha256, find_table
+from property_models.datasets import (
+    CACHE_VARIABLE,
+    DATA_VARIABLE,
+    cache_folder,
+    file_sha256,
+    find_table,
+)
 from property_models.errors import DataError
 from property_models.sources import find_source
 
@@ -102,10 +108,11 @@ def fetch(
     if home.note:
         messages.append(home.note)
     target = cache_folder() / home.file
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".parquet.partial")
-    frame.to_parquet(partial, index=False)
-    os.replace(partial, target)
+    with _writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_parquet(partial, index=False)
+        os.replace(partial, target)
     read = find_table(home.file)
     if read is not None and not read.samefile(target):
         messages.append(
@@ -130,7 +137,8 @@ def fetch_file(download: Download, folder: Path, *, force: bool = False) -> tupl
         DataError: The server cannot be reached, refuses, keeps breaking off, or sends something
             else than the checksum says.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     path = folder / download.name
     partial = path.with_name(path.name + ".partial")
     if force or not path.is_file():
@@ -139,6 +147,18 @@ def fetch_file(download: Download, folder: Path, *, force: bool = False) -> tupl
         os.replace(partial, path)
         partial.with_name(partial.name + ".etag").unlink(missing_ok=True)
     return path, _lock(download, path)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What the file system refuses, in one line."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}); set {CACHE_VARIABLE} to a "
+            "folder of yours with room"
+        ) from error
 
 
 def _download(url: str, partial: Path) -> None:

@@ -2,6 +2,7 @@
 
     PropertyModelError          one clear line, no traceback
     ├── DataError               a table, a data folder or an endpoint name is missing or wrong
+    │   └── MissingDataError    a table is not here
     └── ModelFileError          a predictor folder, its weights or its card is missing or broken
 
 A message says what is wrong, where (file and key or row), and what to do.
@@ -19,6 +20,10 @@ class PropertyModelError(Exception):
 
 class DataError(PropertyModelError):
     """A table, a data folder or an endpoint name is missing or wrong."""
+
+
+class MissingDataError(DataError):
+    """A table is not here."""
 
 
 class ModelFileError(PropertyModelError):

@@ -65,13 +65,25 @@ def brier(measured: Array, predicted: Array) -> float:
 
 
 def ece(measured: Array, predicted: Array, n_bins: int = 10) -> float:
-    """Expected calibration error over equally filled bins; lower is better."""
+    """Expected calibration error over equally filled bins; lower is better.
+
+    Where equal predictions fall into two bins, each gets the mean of their labels, so that the
+    order of the rows decides nothing.
+    """
+    measured = _mean_of_ties(measured, predicted)
     order = np.argsort(predicted, kind="stable")
     error = 0.0
     for rows in np.array_split(order, n_bins):
         if len(rows):
             error += len(rows) * abs(float(measured[rows].mean() - predicted[rows].mean()))
     return error / len(measured)
+
+
+def _mean_of_ties(measured: Array, predicted: Array) -> Array:
+    """For each row the mean label of all rows with its prediction."""
+    _, group, n = np.unique(predicted, return_inverse=True, return_counts=True)
+    means: Array = (np.bincount(group, weights=measured) / n)[group]
+    return means
 
 
 def coverage(measured: Array, low: Array, high: Array) -> float:
@@ -83,13 +95,14 @@ def ence(measured: Array, predicted: Array, deviation: Array, n_bins: int = 10) 
     """Expected normalised calibration error of predicted standard deviations; lower is better.
 
     Mean over equally filled bins of |RMV - RMSE| / RMV, where RMV is the root mean predicted
-    variance. Source: Levi et al. 2022, https://doi.org/10.3390/s22155540.
+    variance. Source: Levi et al. 2022, https://doi.org/10.3390/s22155540. Ties as in `ece`.
     """
     found = []
+    squared_error = _mean_of_ties((measured - predicted) ** 2, deviation)
     for rows in np.array_split(np.argsort(deviation, kind="stable"), n_bins):
         root_variance = float(np.sqrt(np.mean(deviation[rows] ** 2))) if len(rows) else 0.0
         if root_variance > 0:
-            error = rmse(measured[rows], predicted[rows])
+            error = float(np.sqrt(np.mean(squared_error[rows])))
             found.append(abs(root_variance - error) / root_variance)
     return float(np.mean(found)) if found else float("nan")
 
@@ -97,7 +110,11 @@ def ence(measured: Array, predicted: Array, deviation: Array, n_bins: int = 10) 
 def calibration_curve(
     measured: Array, predicted: Array, n_bins: int = 10
 ) -> list[dict[str, float]]:
-    """Predicted probability and observed share of positives in equally filled bins, ascending."""
+    """Predicted probability and observed share of positives in equally filled bins, ascending.
+
+    Ties are dealt with as in `ece`.
+    """
+    measured = _mean_of_ties(measured, predicted)
     curve: list[dict[str, float]] = []
     for rows in np.array_split(np.argsort(predicted, kind="stable"), n_bins):
         if len(rows):

@@ -84,7 +84,8 @@ def fit_predictor(
     """Trains, calibrates and evaluates a predictor.
 
     Metrics come from scaffold folds: each compound is predicted by members fitted on the other
-    folds, weighted as the other folds say. The members kept are fitted again on all compounds;
+    folds, weighted as the other folds say. Compounds with a bound for a value are learnt from, but
+    judge and calibrate nothing. The members kept are fitted again on all compounds;
     the calibration stays that of the out-of-fold scores.
 
     Args:
@@ -125,6 +126,7 @@ def fit_predictor(
         names=_names(recipes),
         seed=derived_seed(seed, "bootstrap"),
         assay=table.assay,
+        relation=table.relation,
     )
     if on_metrics is not None:
         flat = {k: v for k, v in metrics.items() if isinstance(v, float)}
@@ -137,7 +139,7 @@ def fit_predictor(
         endpoint,
         recipes=recipes,
         weights=parts.weights,
-        split=_split_text(training),
+        split=_split_text(training, int((_bounds(table) != 0).sum())),
         seed=seed,
         metrics=metrics,
         official_test=official,
@@ -168,11 +170,30 @@ def _held_out(
         strict_keys=table.inchikeys if training.strict else None,
         map=map,
     )
-    by_scaffold = validate(fold=scaffold_folds(table, training.n_folds), on_metrics=on_metrics)
-    if not training.cluster_split:
+    # Both before the first fit: a table that cannot be split is told at once.
+    scaffolds = scaffold_folds(table, training.n_folds)
+    clusters = cluster_folds(table, training.n_folds) if training.cluster_split else None
+    for fold in (scaffolds, clusters):
+        _check_exact(table, fold)
+    by_scaffold = validate(fold=scaffolds, on_metrics=on_metrics)
+    if clusters is None:
         return by_scaffold, None
     _log.info("cross-validating by clusters of similar compounds")
-    return by_scaffold, validate(fold=cluster_folds(table, training.n_folds))
+    return by_scaffold, validate(fold=clusters)
+
+
+def _check_exact(table: Table, fold: NDArray[np.int64] | None) -> None:
+    """DataError where the folds beside one hold too few exact values to judge it by."""
+    if fold is None or table.relation is None:
+        return
+    exact = table.relation == "="
+    fewest = min(int((exact & (fold != number)).sum()) for number in np.unique(fold))
+    if fewest < MIN_PER_CLASS:
+        raise DataError(
+            f"{int(exact.sum())} of {len(table)} compounds have an exact value, the others a "
+            f"bound, and {fewest} of them are left beside one of the folds: intervals need at "
+            f"least {MIN_PER_CLASS}"
+        )
 
 
 def _refit(
@@ -192,14 +213,22 @@ def _refit(
         seed=derived_seed(training.seed, "all"),
         auxiliary=training.auxiliary,
     )
-    errors = held_out_errors(endpoint.task, table.values, held_out).astype(np.float32)
+    errors = held_out_errors(endpoint.task, table.values, held_out, table.relation)
     # Those that the calibrated scores were combined with, but for the fold left out.
     weights = held_out.weights.tolist()
     return Parts(
         members,
         weights,
-        fit_calibration(endpoint.task, table.values, held_out, features.packed_bits),
-        ReferenceIndex(features.packed_bits, table.inchikeys, table.values, errors, _bounds(table)),
+        fit_calibration(
+            endpoint.task, table.values, held_out, features.packed_bits, table.relation
+        ),
+        ReferenceIndex(
+            features.packed_bits,
+            table.inchikeys,
+            table.values,
+            errors.astype(np.float32),
+            _bounds(table),
+        ),
         _surrogate(members, weights, features, endpoint, training.seed),
     )
 
@@ -249,7 +278,7 @@ def _names(recipes: Sequence[MemberRecipe]) -> list[str]:
     ]
 
 
-def _split_text(training: _Training) -> str:
+def _split_text(training: _Training, n_bounds: int) -> str:
     stacked = (
         "Member weights of each fold come from the other folds. "
         if training.weights == "stacked"
@@ -260,11 +289,16 @@ def _split_text(training: _Training) -> str:
         if training.cluster_split
         else ""
     )
+    bounds = (
+        f" {n_bounds:,} compounds with a bound for a value are learnt from, but judge nothing."
+        if n_bounds
+        else ""
+    )
     return (
         f"{training.n_folds} folds by Bemis-Murcko scaffold (sets from DeepChem's "
         "ScaffoldSplitter, dealt to folds of equal size; acyclic molecules by connectivity). "
         f"Metrics are out-of-fold; the shipped weights are refitted on all rows. {stacked}"
-        f"{_auxiliary_text(training)}{clusters}"
+        f"{_auxiliary_text(training)}{clusters}{bounds}"
     ).strip()
 
 

@@ -64,7 +64,7 @@ def read_numbers(column: Sequence[object], where: str) -> tuple[Array, Relations
         '~' counts as '=', '>=' as '>', '<=' as '<'.
 
     Raises:
-        DataError: A cell is no number (names the row).
+        DataError: A cell is no finite number (names the row).
     """
     values = np.full(len(column), np.nan)
     relations = np.full(len(column), "=", dtype="<U1")
@@ -72,6 +72,8 @@ def read_numbers(column: Sequence[object], where: str) -> tuple[Array, Relations
     for row, cell in enumerate(column):
         if isinstance(cell, Real | Decimal | np.bool_):
             values[row] = float(cell)
+            if np.isinf(values[row]):
+                bad.append(row)
             continue
         if not isinstance(cell, str):
             if not _is_missing(cell):
@@ -84,6 +86,9 @@ def read_numbers(column: Sequence[object], where: str) -> tuple[Array, Relations
         try:
             values[row] = float(match[2])
         except ValueError:
+            bad.append(row)
+            continue
+        if np.isinf(values[row]):
             bad.append(row)
             continue
         relations[row] = _SIGNS[match[1] or ""]

@@ -117,6 +117,7 @@ TDC_EXTRA = (
     "hlm",
     "rlm",
 )
+_TOXICITY = ("herg_karim", "carcinogens_lagunin")
 PPBR_SPECIES = {
     "human": "Homo sapiens",
     "rat": "Rattus norvegicus",
@@ -146,7 +147,7 @@ def _tdc_extra(name: str) -> DataSource:
         name=name,
         file="property/tdc_extra.parquet",
         value_column="y",
-        origin=f"{_TDC_HOME}/single_pred_tasks/{'tox' if name == 'herg_karim' else 'adme'}",
+        origin=f"{_TDC_HOME}/single_pred_tasks/{'tox' if name in _TOXICITY else 'adme'}",
         licence=_TDC_TERMS,
         filters=(("task", name),),
     )

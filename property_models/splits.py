@@ -119,10 +119,12 @@ def _rows_by(keys: Sequence[object], rows: Iterable[int]) -> list[list[int]]:
 
 def _deal(groups: list[list[int]], n_folds: int, kind: str) -> Folds:
     n = sum(map(len, groups))
+    cure = ", or lower `folds`" if len(groups) > 1 else ""
+    cure += ", or leave this test out by `cluster_split: false`" if kind == "clusters" else ""
     if len(groups) < n_folds:
         raise DataError(
             f"{n} compounds have only {len(groups)} {kind}, too few for {n_folds} "
-            "folds: add compounds or lower `folds`"
+            f"folds: add compounds{cure}"
         )
     folds = np.empty(n, np.int64)
     sizes = np.zeros(n_folds, np.int64)

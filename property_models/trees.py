@@ -196,7 +196,11 @@ def fit_random_forest(
         "bagging_fraction": recipe.row_share,
     }
     learnt = forward(recipe.transform, values)
-    boosters = _train(features, learnt, parameters, recipe.n_trees, seed, 1)
+    n_trees = recipe.n_trees
+    if np.ptp(learnt) == 0:
+        # LightGBM's forest without a split says 0 of everything; one boosted tree says the value.
+        parameters["boosting"], n_trees = "gbdt", 1
+    boosters = _train(features, learnt, parameters, n_trees, seed, 1)
     return RandomForest.of(boosters, recipe.transform)
 
 

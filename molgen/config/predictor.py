@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from molgen.config.base import Section
 
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
 
 
 Transform = Literal["none", "log10", "logit_percent"]
+RULES = ("conflict_limit", "conflicts", "censored")  # of DataConfig: for a known table, too
 SISTERS = "sisters"
 _PROBABILITY = "probability"
+_NEGATIVE_LOG = re.compile(r"p[A-Z]|-\s*log(10)?\s*\(?(M|mol/L)\b")
 
 
 class EndpointConfig(Section):
@@ -33,6 +36,15 @@ class EndpointConfig(Section):
     assay: str = ""
     source: str = ""
 
+    @field_validator("name")
+    @classmethod
+    def _is_no_other_column(cls, name: str) -> str:
+        from property_models.predictor import PARTS
+
+        if name in ("reason", "smiles") or name.endswith(tuple(f"_{part}" for part in PARTS)):
+            raise ValueError(f"{name!r} is another column's name in every table of predictions")
+        return name
+
     @model_validator(mode="after")
     def _unit_of_its_task(self) -> EndpointConfig:
         if self.task == "regression" and self.unit == _PROBABILITY:
@@ -46,11 +58,14 @@ class EndpointConfig(Section):
 class DataConfig(Section):
     """The table: a known `dataset`, or a `file` (.csv or .parquet) with the columns named here.
 
+    A known one has its own columns and unit; of the fields below only the last three apply to it.
     Signs of bounds ('>10000', '<0.5', '~3') may stand in the value column or in a column of
     their own. `unit` or `unit_column` with `transform: neg_log10_molar` turns concentrations
     into -log10(mol/L); without a transform `unit` must be the endpoint's. The last three fields
     say how several values of one structure become one; `conflict_limit` is in the endpoint's unit
-    (null: one log unit after that transform, else none).
+    (null: a data set's own; of a file one log unit after that transform, else none). With
+    `unit_column` and that transform `unit` is that of rows without one. Years, of
+    `molgen data report` alone, decide no split here.
     """
 
     dataset: str | None = None
@@ -72,6 +87,12 @@ class DataConfig(Section):
     def _one_source(self) -> DataConfig:
         if (self.dataset is None) == (self.file is None):
             raise ValueError("give either `dataset` or `file`")
+        idle = self.model_fields_set - {"dataset", "file", *RULES}
+        if self.dataset is not None and idle:
+            raise ValueError(
+                f"{', '.join(sorted(idle))}: a known `dataset` has its own; leave out, or name a "
+                "`file`"
+            )
         return self
 
 
@@ -190,17 +211,15 @@ class PredictorConfig(Section):
 
     @model_validator(mode="after")
     def _units_agree(self) -> PredictorConfig:
-        from property_models.measurements import MOLAR
-
         about, data = self.resolved_endpoint(), self.data
         if data is None or about.task == "classification":
             return self
         if data.transform == "neg_log10_molar":
-            if about.unit in MOLAR:
+            if not _NEGATIVE_LOG.match(about.unit):
                 raise ValueError(
-                    f"endpoint.unit is {about.unit}, but data.transform: neg_log10_molar makes "
-                    "-log10(mol/L) of the values: give the endpoint that unit, such as pIC50, or "
-                    "leave the transform out"
+                    f"endpoint {about.name} is in {about.unit}, but data.transform: "
+                    "neg_log10_molar makes -log10(mol/L) of the values: give an endpoint of your "
+                    "own with that unit, such as pIC50, or leave the transform out"
                 )
         elif data.unit and not _same_unit(data.unit, about.unit):
             raise ValueError(
@@ -208,6 +227,24 @@ class PredictorConfig(Section):
                 "without data.transform the values stay in data.unit: convert the table, or give "
                 "both the same unit"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _members_are_of_the_task(self) -> PredictorConfig:
+        kinds = [member.kind for member in self.members]
+        if self.auxiliary and "network" not in kinds:
+            raise ValueError("auxiliary: only a member of kind network learns other endpoints")
+        if self.resolved_endpoint().task == "regression":
+            return self
+        if self.loss != "mse":
+            raise ValueError(f"loss: {self.loss} is for regression")
+        for i, member in enumerate(self.members):
+            loss = member.loss if isinstance(member, TreesConfig) else "mse"
+            if member.transform != "none" or loss != "mse":
+                raise ValueError(
+                    f"members.{i}: transform and loss are for regression; labels are learnt as "
+                    "they are"
+                )
         return self
 
     def resolved_endpoint(self) -> Endpoint:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from molgen.config.campaign import LocalExecutorConfig
 from molgen.config.predictor import (
+    RULES,
     DataConfig,
     ForestConfig,
     KernelConfig,
@@ -116,7 +118,10 @@ def read_rows(config: PredictorConfig) -> Rows:
     data = config.data
     if data is None or data.file is None:
         catalogue = config.resolved_endpoint().dataset
-        return read_dataset(data.dataset if data and data.dataset else catalogue)
+        rows = read_dataset(data.dataset if data and data.dataset else catalogue)
+        given = data.model_fields_set.intersection(RULES) if data else ()
+        changes = {name: getattr(data, name) for name in given if getattr(data, name) is not None}
+        return replace(rows, rules=replace(rows.rules, **changes))
     return read_file(
         data.file,
         smiles_column=data.smiles_column,
@@ -133,11 +138,9 @@ def read_rows(config: PredictorConfig) -> Rows:
 
 
 def _rules(data: DataConfig) -> Any:
-    from property_models.datasets import CleaningRules
+    from property_models.datasets import CleaningRules, conflict_limit
 
-    limit = data.conflict_limit
-    if limit is None:
-        limit = 1.0 if data.transform == "neg_log10_molar" else float("inf")
+    limit = data.conflict_limit or conflict_limit(data.transform)
     return CleaningRules(limit, data.conflicts, data.censored)
 
 

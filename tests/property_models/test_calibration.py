@@ -64,6 +64,24 @@ def test_intervals_cover_ninety_percent_of_new_compounds(rng: np.random.Generato
     assert 0.87 <= inside.mean() <= 0.93
 
 
+def test_a_bound_is_missed_only_on_its_wrong_side_and_calibrates_nothing(
+    rng: np.random.Generator,
+) -> None:
+    measured, known, bits = noisy_where_members_disagree(400, rng)
+    relation = np.array(["=", "<", ">", "="] * 100)
+    errors = held_out_errors("regression", measured, known, relation)
+    above = known.score > measured
+    assert (errors[relation == "<"] > 0).tolist() == above[relation == "<"].tolist()
+    assert (errors[relation == ">"] > 0).tolist() == (~above)[relation == ">"].tolist()
+    found = fit_calibration("regression", measured, known, bits, relation)
+    far = np.where(relation == "<", measured + 1000, measured)
+    far = np.where(relation == ">", measured - 1000, far)
+    sided = fit_calibration("regression", far, known, bits, relation)
+    assert isinstance(found.intervals, NormalisedIntervals)
+    assert isinstance(sided.intervals, NormalisedIntervals)
+    assert sided.intervals.multiple == pytest.approx(found.intervals.multiple, rel=0.2)
+
+
 def test_intervals_widen_where_errors_do_and_are_narrower_on_average(
     rng: np.random.Generator,
 ) -> None:

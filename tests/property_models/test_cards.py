@@ -58,6 +58,24 @@ def test_regression_metrics_are_of_the_out_of_fold_scores(
     json.dumps(found, allow_nan=False)
 
 
+def test_bounds_judge_nothing(drug_features: Features, rng: np.random.Generator) -> None:
+    measured = rng.normal(size=len(drug_features))
+    held_out = scored(measured, rng, noise=0.5, n_folds=4)
+    is_bound = np.arange(len(measured)) % 5 == 0
+    relation = np.where(is_bound, "<", "=")
+    of_bounds = np.where(is_bound, measured + 50.0, measured)  # true, and far from the score
+    found = held_out_metrics(
+        "regression", of_bounds, drug_features, held_out, cluster=held_out, names=["a", "b"],
+        seed=1, relation=relation,
+    )  # fmt: skip
+    exact = ~is_bound
+    error = evaluate.rmse(measured[exact], held_out.score[exact])
+    assert found["rmse"] == pytest.approx(error, abs=1e-3)
+    assert found["cluster"]["rmse"] == found["rmse"]
+    assert found["by_member"]["a"]["rmse"] < 2 and found["mean_width"] < 5
+    assert sum(n["n"] for n in found["coverage_by_similarity"]) == exact.sum()
+
+
 def test_a_fold_is_judged_by_what_the_others_say(
     drug_features: Features, rng: np.random.Generator
 ) -> None:

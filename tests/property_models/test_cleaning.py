@@ -110,6 +110,12 @@ def test_unusable_rows_are_counted_not_lost() -> None:
     assert table.counts["n_used"] == 1
 
 
+def test_a_row_with_two_faults_is_counted_once() -> None:
+    table = clean(rows_of(["CCO", "xx", "CCN"], [1, np.nan, np.nan]), task="regression")
+    counts = [table.counts[f"n_{k}"] for k in ("used", "unusable_structures", "without_value")]
+    assert counts == [1, 1, 1]
+
+
 def test_a_reason_from_reading_is_counted() -> None:
     rows = replace(rows_of(["C", "CC"], [np.nan, 1.0]), reasons=["outside 2 to 12", ""])
     table = clean(rows, task="regression")

@@ -15,6 +15,7 @@ from property_models.data_report import report_on, report_on_dataset, write_html
 from property_models.datasets import Rows
 from property_models.errors import DataError
 from property_models.structure_kinds import charge_class
+from tests.commands import molgen
 
 CYCLOSPORIN_LIKE = "C1CCCCCCCCCCCCC(=O)NC1"
 
@@ -97,6 +98,23 @@ def test_each_kind_knows_its_own(kind: str, smiles: str) -> None:
 )
 def test_charge_classes_of_known_compounds(smiles: str, expected: str) -> None:
     assert charge_class(Chem.MolFromSmiles(smiles)) == expected
+
+
+def test_a_reversible_oxalamide_is_no_warhead() -> None:
+    warhead = KINDS["covalent warhead"]
+    assert not warhead(Chem.MolFromSmiles("CNC(=O)C(=O)Nc1ccccn1"))
+    assert warhead(Chem.MolFromSmiles("CNC(=O)C(=O)CC"))
+
+
+def test_a_table_of_ones_own_is_reported_by_the_rules_of_training(tmp_path: Path) -> None:
+    twice = [f"{'C' * n}O,10,>\n{'C' * n}O,100000,=" for n in range(1, 8)]
+    once = [f"{'C' * n}N,10,=" for n in range(1, 4)]
+    (tmp_path / "T.CSV").write_text("\n".join(["smiles,ic50,sign", *twice, *once, ""]))
+    asked = ["data", "report", tmp_path / "T.CSV", "-o", tmp_path / "r.html"]
+    asked += ["--value-column", "ic50", "--unit", "nM", "--negative-log"]
+    assert "3 compounds" in molgen(*asked).out  # four logarithms apart: in conflict
+    assert "10 compounds" in molgen(*asked, "--conflict-limit", "5").out
+    assert "10 compounds" in molgen(*asked, "--relation-column", "sign").out
 
 
 def test_the_page_stands_alone_and_repeats(rows: Rows, tmp_path: Path) -> None:

@@ -105,6 +105,21 @@ def test_a_unit_column_brings_all_rows_to_one_unit(tmp_path: Path) -> None:
     assert rows.relation is not None and rows.relation.tolist() == [">", "=", "<"]
 
 
+def test_rows_without_a_unit_have_the_tables(tmp_path: Path) -> None:
+    path = csv(tmp_path, "smiles,value,units\nC,1,uM\nCC,10,\n")
+    rows = read_file(path, unit="nM", unit_column="units", transform="neg_log10_molar")
+    assert rows.values == pytest.approx([6.0, 8.0])
+
+
+def test_dates_are_read_as_years(tmp_path: Path) -> None:
+    dates = pd.to_datetime(["2001-05-06", None])
+    pd.DataFrame({"smiles": ["C", "CC"], "value": [1, 2], "day": dates}).to_parquet(
+        tmp_path / "t.parquet"
+    )
+    year = read_file(tmp_path / "t.parquet", year_column="day").year
+    assert year is not None and np.array_equal(year, [2001, np.nan], equal_nan=True)
+
+
 def test_numbers_of_any_type_are_read(tmp_path: Path) -> None:
     cells = [Decimal("3.25"), None, Decimal("7"), True, np.float32(0.5), " > 10", pd.NA, pd.NaT]
     values, relations = read_numbers(cells, "t: ROW")
@@ -116,7 +131,9 @@ def test_numbers_of_any_type_are_read(tmp_path: Path) -> None:
     assert np.array_equal(read_file(tmp_path / "t.parquet").values, [1.5, np.nan], equal_nan=True)
 
 
-@pytest.mark.parametrize("cell", [datetime.date(2020, 1, 1), [1.0, 2.0], b"3", 1j])
+@pytest.mark.parametrize(
+    "cell", [datetime.date(2020, 1, 1), [1.0, 2.0], b"3", 1j, "inf", float("inf"), "> -inf"]
+)
 def test_what_is_neither_number_nor_text_is_refused_with_its_row(cell: object) -> None:
     with pytest.raises(DataError, match=r"t: row 2: .* is no number"):
         read_numbers([1.0, cell], "t: ROW")

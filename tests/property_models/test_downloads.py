@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import threading
@@ -320,6 +321,23 @@ def test_a_table_with_a_missing_column_names_its_files(tmp_path: Path) -> None:
     path.write_text("a,b,c\n1,2,3\n")
     with pytest.raises(DataError, match=r"layout expected .*x\.csv"):
         convert(HOMES["property/chembl_herg_raw.parquet"], [path])
+
+
+def test_a_compressed_table_that_is_cut_off_is_a_data_error(server: Server, cache: Path) -> None:
+    whole = gzip.compress(CONTENT)
+    broken = {"cut": whole[: len(whole) // 2], "odd": whole[:30] + b"x" * 30 + whole[60:]}
+    for name, content in broken.items():
+        server.files[f"/{name}.csv.gz"] = content
+        download = Download(f"{name}.csv.gz", f"{server.url}/{name}.csv.gz")
+        home = replace(find_home("moleculenet_bace"), downloads=(download,))
+        with pytest.raises(DataError, match=rf"do not have the layout expected.*{name}\.csv\.gz"):
+            fetch("moleculenet_bace", home=home, force=True)
+
+
+def test_a_cache_that_cannot_be_written_is_told(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot be written.*MOLGEN_CACHE"):
+        fetch_file(Download("a.csv", f"{server.url}/a.csv"), tmp_path / "file" / "downloads")
 
 
 def test_a_compressed_table_is_read_by_its_name(tmp_path: Path) -> None:

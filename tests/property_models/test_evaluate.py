@@ -92,3 +92,18 @@ def test_coverage_is_counted_in_every_similarity_bin() -> None:
     bins = evaluate.coverage_by_similarity(measured, -np.ones(4), np.ones(4), similarity)
     assert [b["n"] for b in bins] == [1, 2, 1]
     assert [b["coverage"] for b in bins] == [1.0, 0.5, 1.0]
+
+
+def test_equal_predictions_are_judged_alike_in_any_order_of_rows(
+    rng: np.random.Generator,
+) -> None:
+    predicted = rng.choice([0.1, 0.3, 0.8], 97)
+    label = (rng.uniform(size=97) < 0.4).astype(float)
+    deviation = rng.choice([0.5, 1.0], 97)
+    found = set()
+    for order in (np.arange(97), np.argsort(label), np.argsort(-label), rng.permutation(97)):
+        y, p = label[order], predicted[order]
+        curve = [point["observed"] for point in evaluate.calibration_curve(y, p)]
+        scale = evaluate.ence(y, p, deviation[order])
+        found.add(tuple(np.round([evaluate.ece(y, p), scale, *curve], 9)))
+    assert len(found) == 1

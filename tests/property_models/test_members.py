@@ -26,7 +26,7 @@ from property_models.member_files import load_member, member_bytes, member_files
 from property_models.network import Network, NetworkRecipe, fit_network
 from property_models.sparse_counts import SHARED_UNIT, sparse, tanimoto_to
 from property_models.transforms import Transform, forward, inverse
-from property_models.trees import ForestRecipe, TreesRecipe, fit_boosted_trees
+from property_models.trees import ForestRecipe, TreesRecipe, fit_boosted_trees, fit_random_forest
 
 SMALL = NetworkRecipe(n_layers=2, n_channels=32, n_epochs=80, dropout=0.0, batch_size=12)
 TINY = NetworkRecipe(n_layers=1, n_channels=8, n_epochs=2)
@@ -192,6 +192,14 @@ def test_trees_learn_and_repeat(features: Features, logp_table: Table) -> None:
     assert np.corrcoef(fit(1), logp_table.values)[0, 1] > 0.95
     assert np.array_equal(fit(1), fit(1))
     assert not np.array_equal(fit(1), fit(2))
+
+
+def test_a_forest_of_one_value_says_it(features: Features) -> None:
+    some = first(features, 20)
+    for value in (1.0, 5.0):
+        forest = fit_random_forest(some, np.full(20, value), recipe=ForestRecipe(), seed=1)
+        score, _ = forest.score(features)
+        assert score == pytest.approx(np.full(len(features), value))
 
 
 def test_several_seeds_are_averaged_and_their_deviation_is_told(
