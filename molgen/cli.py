@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -159,15 +159,17 @@ def sample(
         raise ConfigError("--part says what a mode redraws; name the mode, too: --mode")
     elif variants is not None:
         raise ConfigError("--variants says how many prompts a mode writes; name the mode: --mode")
+    n_asked = n * max(1, len(prompts)) if per_prompt else n
     written = write_samples(
-        output, n * max(1, len(prompts)) if per_prompt else n, seed=seed, prompts=prompts,
+        output, n_asked, seed=seed, prompts=prompts,
         prior=prior, unique=unique, n_processes=processes or len(os.sched_getaffinity(0)),
         options=SamplingOptions(
             temperature, min_heavy_atoms, max_heavy_atoms or default_max_atoms(prior), top_p,
             tuple(symbols), tuple(forbidden), max_attempts,
         ),
     )  # fmt: skip
-    print(f"{written.n_lines} molecules in {output}")
+    few = f", of {n_asked} asked for; whatever else was drawn was there before"
+    print(f"{written.n_lines} molecules in {output}" + few * (written.n_lines < n_asked))
     if not per_prompt and n < len(prompts):
         print(f"of {n} of the {len(prompts)} prompts, one each; --per-prompt: -n of each")
     if forbidden or symbols:
@@ -319,16 +321,29 @@ def data_report(
     ] = False,
     year_column: Annotated[str, typer.Option(help="of your own table, if it has years")] = "",
     assay_column: Annotated[str, typer.Option(help="of your own table, if it has assays")] = "",
+    unit_column: Annotated[str, typer.Option(help="of your own table, if rows differ")] = "",
+    relation_column: Annotated[str, typer.Option(help="of your own table, of signs")] = "",
+    conflict_limit: Annotated[
+        float | None,
+        typer.Option(
+            help="exact values that span more conflict; as in training: 1 log unit", min=0
+        ),
+    ] = None,
 ) -> None:
     """Report on a table: coverage, balance, duplicates, conflicts, who is under-represented."""
     from property_models.data_report import report_on, report_on_dataset, write_html
-    from property_models.datasets import read_file
+    from property_models.datasets import CleaningRules, read_file
+    from property_models.datasets import conflict_limit as usual_limit
 
-    if table.endswith((".csv", ".parquet")):
+    if Path(table).suffix.lower() in (".csv", ".parquet"):
+        transform: Literal["neg_log10_molar", "none"] = (
+            "neg_log10_molar" if negative_log else "none"
+        )
+        limit = usual_limit(transform) if conflict_limit is None else conflict_limit
         rows = read_file(
             Path(table), smiles_column=smiles_column, value_column=value_column, unit=unit,
-            transform="neg_log10_molar" if negative_log else "none",
-            year_column=year_column, assay_column=assay_column,
+            unit_column=unit_column, relation_column=relation_column, transform=transform,
+            year_column=year_column, assay_column=assay_column, rules=CleaningRules(limit),
         )  # fmt: skip
         unit = "-log10(mol/L)" if negative_log else unit
         found = report_on(rows, title=Path(table).name, unit=unit)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -153,15 +154,18 @@ class Ledger:
         try:
             url = sa.make_url(text) if "://" in text else sa.URL.create("sqlite", database=text)
             engine = sa.create_engine(url)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
-            raise DataError(f"ledger.url: {error}; give a SQLAlchemy URL or a file") from None
+        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ValueError) as error:
+            what = _without_password(f"{text} cannot be read ({error})")
+            raise DataError(f"ledger.url: {what}; give a SQLAlchemy URL or a file") from None
         except ModuleNotFoundError as error:
             raise DataError(f"ledger.url: this database needs `pip install {error.name}`") from None
         if url.get_backend_name() == "sqlite":
             if url.database in (None, "", ":memory:"):
                 raise DataError(f"ledger.url: {text} is kept in memory alone; name a file")
             if not create and not Path(str(url.database)).is_file():
-                raise DataError(f"{url.database}: no ledger there; is it the folder of a run?")
+                raise DataError(
+                    f"{url.database}: no ledger there; restore it, or name the folder of a run"
+                )
             sa.event.listen(engine, "connect", _make_durable)
         ledger = cls(engine)
         with ledger._transaction() as connection:
@@ -396,6 +400,21 @@ class Ledger:
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
+
+
+def absolute_url(url: str) -> str:
+    """The URL or file of a ledger, so that it is found from any working directory."""
+    if "://" not in url:
+        return str(Path(url).absolute())
+    parts = sa.make_url(url)
+    name = parts.database
+    if parts.get_backend_name() != "sqlite" or not name or name.startswith((":", "file:", "/")):
+        return url
+    return parts.set(database=str(Path(name).absolute())).render_as_string(hide_password=False)
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"://[^\s'\"]*@", "://***@", text)
 
 
 def _insert(connection: sa.Connection, round: int, molecules: Sequence[NewMolecule]) -> None:

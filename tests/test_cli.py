@@ -226,6 +226,7 @@ def test_unique_samples_of_a_prompt_with_few_completions_end(
     lines = output.read_text().splitlines()
     assert 3 <= len(lines) == len(set(lines)) < 20
     assert {"CC", "CN", "CO"} <= set(lines)
+    assert f"{len(lines)} molecules in {output}, of 500 asked for; whatever else" in outcome.out
 
 
 def test_samples_leave_out_what_is_forbidden_and_say_what_that_cost(
@@ -293,6 +294,13 @@ def test_a_config_can_be_checked_and_shown(config: Path, tmp_path: Path) -> None
     (tmp_path / "shown.yaml").write_text(shown.out)
     assert load_config(tmp_path / "shown.yaml") == load_config(config, ["seed=9"])
     assert "nowhere" in complaint(molgen("config", "validate", config, "generator.prior=nowhere"))
+
+
+def test_a_pretraining_is_known_by_its_data_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("name: mine\ndata: {file: nowhere.smi}\n")
+    told = molgen("config", "validate", mine).out
+    assert "fine, but its data is not at hand: data.file: nowhere.smi not found" in told
 
 
 def test_a_training_whose_data_is_missing_is_told(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 MAX_BARREN_ROUNDS = 20  # in a row without a molecule to score, before the run ends
 MAX_FAILED_SHARDS = 3  # in a row, before a scorer that fails stops the run
+_PROPOSED = ("n_", "seconds_", "uniqueness")  # numbers of a round that its proposal gives
 _CHECKPOINT_S = 20.0  # at least between two; what came after the last is learnt from the ledger
 
 
@@ -95,7 +96,7 @@ def run_campaign(c: Campaign, on_round: Callable[[int, dict[str, float]], None])
         ConfigError: the budget is less than what the run has begun to score.
         ScorerError: a scorer failed three shards in a row.
     """
-    _check_budget(c)
+    check_budget(c)
     try:
         return _run_rounds(c, on_round)
     except BaseException:
@@ -107,9 +108,15 @@ def run_campaign(c: Campaign, on_round: Callable[[int, dict[str, float]], None])
 def _run_rounds(c: Campaign, on_round: Callable[[int, dict[str, float]], None]) -> str:
     began = time.monotonic()
     _score_leftovers(c)
-    noted = c.ledger.rounds()
+    noted, stale = c.ledger.rounds(), False
     for number in range(c.next_round):
-        c.search.learn(c.ledger.round_rows(number), _proposed_by_arm(_noted_in(noted, number)))
+        rows, statistics = c.ledger.round_rows(number), _noted_in(noted, number, kept="")
+        c.search.learn(rows, _proposed_by_arm(statistics))
+        # What was left to score when a round was closed is missing in its numbers, and in the best
+        # so far of those after it.
+        stale |= statistics.get("n_scored") != sum(row.status == "scored" for row in rows)
+        if stale:
+            _note_scores(c, number, rows, statistics)
     c.search.spares = [
         Made(s.smiles, arm_of(s.origin), s.parents, prompt_of(s.origin)) for s in c.ledger.spares()
     ]
@@ -130,8 +137,12 @@ def _run_rounds(c: Campaign, on_round: Callable[[int, dict[str, float]], None]) 
     return ended
 
 
-def _check_budget(c: Campaign) -> None:
-    """A resumed run may have another budget; what it has begun to score is finished as it was."""
+def check_budget(c: Campaign) -> None:
+    """A resumed run may have another budget; what it has begun to score is finished as it was.
+
+    Raises:
+        ConfigError: the budget is less than that.
+    """
     pending = c.ledger.pending()
     if not pending:
         return
@@ -209,12 +220,20 @@ def _open_round(c: Campaign, number: int) -> _Round:
     return _Round(number, began, statistics, _send(c, _to_send(c, pending)))
 
 
-def _noted_in(rounds: pd.DataFrame, number: int) -> dict[str, float]:
-    """What was noted of a round when it was proposed; empty where it was not."""
+def _noted_in(
+    rounds: pd.DataFrame, number: int, kept: str | tuple[str, ...] = _PROPOSED
+) -> dict[str, float]:
+    """What was noted of a round when it was proposed; empty where it was not.
+
+    Args:
+        rounds: of the ledger.
+        number: of the round.
+        kept: how the names begin; '' for all, also what was noted when it was closed.
+    """
     if not len(rounds) or number not in set(rounds["round"]):
         return {}
-    noted = rounds[rounds["round"] == number].iloc[0].to_dict()
-    kept = ("n_", "seconds_", "uniqueness")
+    noted = rounds.drop(columns="finished_at")[rounds["round"] == number].iloc[0].to_dict()
+    del noted["round"]
     return {k: v for k, v in noted.items() if k.startswith(kept) and v == v}  # no NaN of others
 
 
@@ -332,10 +351,7 @@ def _close_round(c: Campaign, done: _Round) -> tuple[int, dict[str, float]]:
     rows = c.ledger.round_rows(done.number)
     c.search.learn(rows, _proposed_by_arm(done.statistics))
     learnt = _learn(c, done.number)
-    scores = score_statistics(c.ledger, c.config.objective, done.number, rows)
-    statistics = done.statistics | scores | learnt
-    if c.search.tradeoffs:
-        statistics["hypervolume"] = c.search.tradeoffs.hypervolume()
+    statistics = done.statistics | _scores(c, done.number, rows) | learnt
     if "seconds_round" not in statistics:  # else it was closed before a kill, and only learnt again
         statistics["seconds_score"] = scored - waited
         statistics["seconds_learn"] = time.perf_counter() - scored
@@ -343,6 +359,20 @@ def _close_round(c: Campaign, done: _Round) -> tuple[int, dict[str, float]]:
     c.ledger.note_round(done.number, statistics)
     c.next_round = done.number + 1
     return done.number, statistics
+
+
+def _scores(c: Campaign, number: int, rows: Sequence[LedgerRow]) -> dict[str, float]:
+    """Numbers of a round that has been scored, when the search has learnt it and no later one."""
+    scores = score_statistics(c.ledger, c.config.objective, number, rows)
+    if c.search.tradeoffs:
+        scores["hypervolume"] = c.search.tradeoffs.hypervolume()
+    return scores
+
+
+def _note_scores(
+    c: Campaign, number: int, rows: Sequence[LedgerRow], noted: dict[str, float]
+) -> None:
+    c.ledger.note_round(number, noted | _scores(c, number, rows))
 
 
 def _save(c: Campaign) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from molgen.campaign.run_folder import RunFolder, objective_hashes
+from molgen.campaign.run_folder import RunFolder, changed_files, objective_hashes
 from molgen.config.campaign import RunConfig
 from molgen.config.loading import load_config
 from molgen.errors import ConfigError
@@ -34,8 +34,8 @@ def known_scores(config: RunConfig) -> dict[str, KnownScore]:
     Molecules that could not be scored are not among them: they are asked for again.
 
     Raises:
-        ConfigError: a folder is no run's, or the run had another objective or other predictors, so
-            that its scores are not what this run would find.
+        ConfigError: a folder is no run's, or the run had another objective, other predictors or
+            other scorers, so that its scores are not what this run would find.
     """
     known: dict[str, KnownScore] = {}
     for entry in config.ledger.reuse_from:
@@ -46,8 +46,7 @@ def known_scores(config: RunConfig) -> dict[str, KnownScore]:
         earlier = load_config(folder.config_file)
         if earlier.objective != config.objective:
             raise ConfigError(f"{where}: that run had another objective; its scores do not fit")
-        recorded, now = folder.manifest()["sha256"], objective_hashes(config)
-        changed = sorted(name for name in now if recorded.get(name) != now[name])
+        changed = changed_files(folder.manifest()["sha256"], objective_hashes(config))
         if changed:
             raise ConfigError(f"{where}: {changed[0]} has changed since that run")
         ledger = Ledger.open(earlier.ledger.url or folder.ledger_file, create=False)

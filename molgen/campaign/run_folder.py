@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,13 +14,15 @@ from molgen.config.campaign import RunConfig
 from molgen.config.loading import dump_config, load_config
 from molgen.errors import ConfigError, DataError
 from molgen.generator.weights import SHIPPED_PRIOR
-from molgen.ledger import Ledger
+from molgen.ledger import Ledger, absolute_url
 from molgen.objectives import SHIPPED_PREDICTORS
+from molgen.objectives.external import scorer_files
 from molgen.objectives.known import parts_with_predictors, source_of
 from property_models.datasets import file_sha256
 
 _PACKAGES = ("molgen", "torch", "rdkit", "numpy", "scikit-learn", "lightgbm", "ray", "mlflow")
 _RESUMABLE = ("budget.", "executor.")
+_SCORER = "scorer "  # begins the names of what a user's own scorers consist of
 
 
 class RunFolder:
@@ -49,11 +51,18 @@ class RunFolder:
         temporary.replace(self.manifest_file)
 
     def take_up(self, config: RunConfig) -> None:
-        """Record what the run now goes on with; only for the process that holds its lock."""
+        """Record what the run now goes on with; only for the process that holds its lock.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
         temporary = self.config_file.with_suffix(".part")
-        temporary.write_text(dump_config(config))
-        temporary.replace(self.config_file)
-        self.note(status="running")
+        try:
+            temporary.write_text(_text(config))
+            temporary.replace(self.config_file)
+            self.note(status="running")
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be written ({error.strerror})") from error
 
 
 def new_run_folder(config: RunConfig, out: Path | None) -> RunFolder:
@@ -68,12 +77,16 @@ def new_run_folder(config: RunConfig, out: Path | None) -> RunFolder:
             names holds another run's rows.
     """
     check_new(config, out)
-    path = _free_name(Path("runs") / config.name) if out is None else out
+    origin = _origin(config)
+    path = Path("runs") / config.name if out is None else out
     try:
+        if out is None:
+            path = _make_numbered(path)
         path.mkdir(parents=True, exist_ok=True)
         folder = RunFolder(path)
-        folder.config_file.write_text(dump_config(config))
-        folder.note(**_origin(config), status="running")
+        with folder.config_file.open("x") as file:  # of two runs at once, one gets the folder
+            file.write(_text(config))
+        folder.note(**origin, status="running")
     except OSError as error:
         raise ConfigError(f"--out {path}: cannot be written ({error.strerror})") from error
     return folder
@@ -87,7 +100,7 @@ def open_run_folder(path: Path, overrides: Sequence[str]) -> tuple[RunFolder, Ru
         overrides: `budget.…=` or `executor.…=`; in the folder's config once the run goes on.
 
     Raises:
-        ConfigError: no run there, another override, or weights that are not the run's.
+        ConfigError: no run there, another override, or weights or scorers that are not the run's.
     """
     folder = RunFolder(path)
     if not folder.config_file.is_file() or not folder.manifest_file.is_file():
@@ -96,8 +109,7 @@ def open_run_folder(path: Path, overrides: Sequence[str]) -> tuple[RunFolder, Ru
         if not override.startswith(_RESUMABLE):
             raise ConfigError(f"{override}: a resumed run takes only budget.… and executor.…")
     config = load_config(folder.config_file, overrides)
-    recorded, now = folder.manifest()["sha256"], _hashes(config)
-    changed = sorted(k for k in now if recorded.get(k) != now[k])
+    changed = changed_files(folder.manifest()["sha256"], _hashes(config))
     if changed:
         raise ConfigError(
             f"--resume {path}: {changed[0]} has changed since the run began; "
@@ -136,12 +148,25 @@ def check_new(config: RunConfig, out: Path | None) -> None:
         ledger.close()
 
 
-def _free_name(path: Path) -> Path:
-    taken, number = path, 1
-    while taken.exists() and (not taken.is_dir() or any(taken.iterdir())):
-        number += 1
-        taken = path.with_name(f"{path.name}-{number}")
-    return taken
+def _make_numbered(path: Path) -> Path:
+    """Make the folder, with a number behind its name where that is taken, be it just now."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made, number = path, 1
+    while True:
+        try:
+            made.mkdir()
+            return made
+        except FileExistsError:
+            number += 1
+            made = path.with_name(f"{path.name}-{number}")
+
+
+def _text(config: RunConfig) -> str:
+    """The config of a run as its folder keeps it: the ledger is found from anywhere."""
+    if (url := config.ledger.url) is not None:
+        ledger = config.ledger.model_copy(update={"url": absolute_url(url)})
+        config = config.model_copy(update={"ledger": ledger})
+    return dump_config(config)
 
 
 def _origin(config: RunConfig) -> dict[str, Any]:
@@ -156,7 +181,7 @@ def _origin(config: RunConfig) -> dict[str, Any]:
 
 
 def _hashes(config: RunConfig) -> dict[str, str]:
-    """Hashes of everything trained that the run uses, and of its library."""
+    """Hashes of everything trained that the run uses, of its library and its scorers' files."""
     prior = Path(config.generator.prior) if config.generator.prior else SHIPPED_PRIOR
     if not prior.is_file():
         raise ConfigError(
@@ -170,7 +195,8 @@ def _hashes(config: RunConfig) -> dict[str, str]:
 def objective_hashes(config: RunConfig) -> dict[str, str]:
     """Hashes of the files of all predictors that the objective asks, by `endpoint/file`.
 
-    The folder's name stands before it for a second predictor of the same endpoint.
+    The folder's name stands before it for a second predictor of the same endpoint. What is known
+    of a user's own scorers stands under `scorer <name>: <file or module>`.
     """
     hashes: dict[str, str] = {}
     first: dict[str, Path] = {}
@@ -180,7 +206,21 @@ def objective_hashes(config: RunConfig) -> dict[str, str]:
         for file in sorted((root / endpoint).rglob("*")):
             if file.is_file():
                 hashes[f"{prefix}{file.relative_to(root).as_posix()}"] = file_sha256(file)
+    for name, file in scorer_files(config.objective).items():
+        hashes[f"{_SCORER}{name}"] = file_sha256(file)
     return hashes
+
+
+def changed_files(recorded: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What is not as it was recorded; scorers' files that were not recorded are passed over.
+
+    Earlier versions of molgen recorded none, and a scorer may itself make one that it is given.
+    """
+    return sorted(
+        name
+        for name, sha256 in now.items()
+        if recorded.get(name, sha256 if name.startswith(_SCORER) else None) != sha256
+    )
 
 
 def _commit() -> str | None:

@@ -10,13 +10,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from molgen.campaign.loop import Campaign, run_campaign
+from molgen.campaign.loop import Campaign, check_budget, run_campaign
 from molgen.campaign.reuse import known_scores
 from molgen.campaign.run_folder import RunFolder
 from molgen.campaign.workers import make_scorer
 from molgen.config.campaign import LocalExecutorConfig, RunConfig
-from molgen.config.loading import dump_config
-from molgen.errors import ConfigError, MolgenError
+from molgen.errors import ConfigError, DataError, MolgenError
 from molgen.generator.prompts import parse_prompt
 from molgen.generator.sampler import SamplingOptions, check_room
 from molgen.generator.weights import load_network
@@ -74,23 +73,27 @@ def execute(config: RunConfig, folder: RunFolder, on_round: OnRound) -> tuple[st
 
     Raises:
         MolgenError: also where the folder is in use by another process; whatever happens, the
-            manifest says how the run stands.
+            manifest says how the run stands. Where a run is not gone on with, it stands as before.
     """
-    with _locked(folder, config), _tracker(config, folder) as tracker:
-        tracker.params(_flat(config.model_dump(mode="json")))
-        tracker.text(dump_config(config), folder.config_file.name)
+    with _locked(folder), _tracker(config, folder) as tracker:
 
         def report_round(number: int, statistics: dict[str, float]) -> None:
             tracker.metrics(statistics, number)
             on_round(number, statistics)
 
+        stood = folder.manifest().get("status", "running")
         status = "failed"
         try:
             with open_campaign(config, folder) as campaign:
+                check_budget(campaign)
+                folder.take_up(config)
+                stood = "running"
+                tracker.params(_flat(config.model_dump(mode="json")))
+                tracker.text(folder.config_file.read_text(), folder.config_file.name)
                 ended = run_campaign(campaign, report_round)
             status = "finished"
         except (KeyboardInterrupt, MolgenError):
-            status = "interrupted"
+            status = "interrupted" if stood == "running" else stood
             raise
         finally:
             folder.note(status=status)
@@ -103,7 +106,11 @@ def execute(config: RunConfig, folder: RunFolder, on_round: OnRound) -> tuple[st
 
 @contextmanager
 def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
-    """Ledger, workers and policy of a run, as its last checkpoint left them."""
+    """Ledger, workers and policy of a run, as its last checkpoint left them.
+
+    Raises:
+        MolgenError: also where the ledger is not that of the run.
+    """
     prior = load_network(_prior(config))
     prompts = [parse_prompt(p, prior.vocabulary, prior.tables) for p in config.generator.prompts]
     policy = Policy(prior, config.learning, prompts, _sampling(config), config.seed)
@@ -116,16 +123,33 @@ def open_campaign(config: RunConfig, folder: RunFolder) -> Iterator[Campaign]:
         if state["version"]:
             policy.restore(tensors, state["version"])
             weights = policy.weights()
-    ledger = Ledger.open(config.ledger.url or folder.ledger_file, create=True)
-    executor = make_executor(config.executor, pools(config))
-    try:
+    known = known_scores(config)
+    with ExitStack() as opened:
+        ledger = _open_ledger(config, folder, next_round)
+        opened.callback(ledger.close)
+        executor = make_executor(config.executor, pools(config))
+        opened.callback(executor.close)
         yield Campaign(
-            config, ledger, executor, policy, search, folder.checkpoints, next_round, weights,
-            known_scores(config),
-        )  # fmt: skip
-    finally:
-        executor.close()
+            config, ledger, executor, policy, search, folder.checkpoints, next_round, weights, known
+        )
+
+
+def _open_ledger(config: RunConfig, folder: RunFolder, next_round: int) -> Ledger:
+    """The ledger of a run; made where the run has none yet.
+
+    A run that has begun and found an empty one would pay for everything again.
+    """
+    has_one = folder.manifest().get("ledger_made", False) or next_round > 0
+    ledger = Ledger.open(config.ledger.url or folder.ledger_file, create=not has_one)
+    missing = set(range(next_round)) - set(ledger.rounds()["round"])
+    if missing:
         ledger.close()
+        raise DataError(
+            f"{ledger.name}: lacks round {min(missing)} of the run, which its checkpoint has "
+            "learnt; restore the ledger, or start a new run"
+        )
+    folder.note(ledger_made=True)
+    return ledger
 
 
 def pools(config: RunConfig) -> list[WorkerPool]:
@@ -160,11 +184,10 @@ def _sampling(config: RunConfig) -> SamplingOptions:
 
 
 @contextmanager
-def _locked(folder: RunFolder, config: RunConfig) -> Iterator[None]:
+def _locked(folder: RunFolder) -> Iterator[None]:
     with ExitStack() as held:
         try:
             held.enter_context(FileLock(folder.path / ".lock").acquire(timeout=0))
-            folder.take_up(config)
         except Timeout:
             raise ConfigError(f"{folder.path}: another process is running this campaign") from None
         except OSError as error:

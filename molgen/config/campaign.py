@@ -200,7 +200,11 @@ class LedgerConfig(Section):
         description="folders of earlier runs with this objective, whose scores are taken over; "
         "such a molecule counts as a call, so the run goes as it would without",
     )
-    resend: bool = Field(True, description="send again what a kill left unanswered")
+    resend: bool = Field(
+        True,
+        description="send again what a kill left unanswered. What a scorer itself repeats "
+        "(max_restarts, max_retries, a failed batch one by one) is repeated either way",
+    )
 
 
 class ReportConfig(Section):

@@ -21,13 +21,18 @@ KINDS: dict[str, type[Section]] = {
 
 
 def load_any(path: Path, overrides: Sequence[str]) -> Section:
-    """Load a config whose kind its keys show: `members`, `training`, or else a campaign.
+    """Load a config whose kind its keys show: `members`, `training` or `data`, else a campaign.
 
     Raises:
         ConfigError: it cannot be read or does not fit that kind.
     """
     keys = config_keys(path)
-    kind = "predictor" if "members" in keys else "pretraining" if "training" in keys else "campaign"
+    if "members" in keys:
+        kind = "predictor"
+    elif "training" in keys or ("data" in keys and "objective" not in keys):
+        kind = "pretraining"
+    else:
+        kind = "campaign"
     return load_config(path, overrides, kind=KINDS[kind])
 
 

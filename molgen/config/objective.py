@@ -31,6 +31,11 @@ def _pattern(smarts: str) -> str:
 
 def _web_address(url: str) -> str:
     parts = urlsplit(url)
+    if parts.username is not None:
+        raise ValueError(
+            "user and password in an address are not sent; ask a service that wants them from a "
+            "program or function of your own (type: command, type: python)"
+        )
     # Reading the port checks it.
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError(f"{url!r} must start with http:// or https:// and name a host")
@@ -188,7 +193,8 @@ class CommandComponent(_Component):
     type: Literal["command"]
     name: ColumnName
     command: list[str] = Field(
-        min_length=1, description="program and arguments; {python}: the Python that runs molgen"
+        min_length=1,
+        description="program and arguments; {python} in any: the Python that runs molgen",
     )
     timeout_s: float = Field(
         60.0, gt=0, le=_LONGEST_WAIT_S, description="longest wait for a batch's answer"
@@ -257,6 +263,9 @@ class RangeFilter(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> RangeFilter:
+        # What a run folder holds has every default written out, and is taken.
+        if not self.model_fields_set & {"low", "high"}:
+            raise ValueError("rejects nothing; give low, high or both")
         if not self.low <= self.high:
             raise ValueError("low must not be above high")
         return self
@@ -268,6 +277,13 @@ class SubstructureFilter(Section):
     type: Literal["substructure"]
     forbid: list[Smarts] = []
     require: list[Smarts] = []
+
+    @model_validator(mode="after")
+    def _any(self) -> SubstructureFilter:
+        # As above.
+        if not self.model_fields_set & {"forbid", "require"}:
+            raise ValueError("rejects nothing; give patterns to forbid, to require or both")
+        return self
 
 
 class KnownFilter(Section):

@@ -18,7 +18,9 @@ class StructuresConfig(Section):
     smiles_column: str = Field("smiles", description="of a table; ignored for .smi")
     rows: str | None = Field(None, description="pandas query choosing the rows of a table")
     max_heavy_atoms: int = Field(50, ge=2, le=64)
-    n_rooted_rings: int = Field(2500, ge=1, description="ring actions of a new vocabulary")
+    n_rooted_rings: int = Field(
+        2500, ge=1, le=32767, description="ring actions of a new vocabulary"
+    )
     min_atom_count: int = Field(100, ge=1, description="molecules an atom type must occur in")
     validation_share: float = Field(0.005, gt=0, lt=0.5)
 
@@ -80,8 +82,8 @@ class PretrainingConfig(Section):
     """Train a generator on structures, from scratch or from weights."""
 
     schema_version: Literal[1] = 1
-    name: str = Field(pattern=r"^[\w.-]+$")
-    seed: int = Field(1, ge=0)
+    name: str = Field(pattern=r"^[\w-][\w.-]*$")
+    seed: int = Field(1, ge=0, le=2**63 - 1)
     start_from: str | None = Field(
         None,
         description="weights to train further, or `shipped` for the shipped prior; they give the "

@@ -29,10 +29,19 @@ def read_molecule(smiles: str, *, points: bool = False, fragments: bool = False)
     return Chem.Mol(_read(smiles, points, fragments))
 
 
+def without_hydrogens(mol: Chem.Mol) -> Chem.Mol:
+    """The molecule without hydrogen atoms, such as `[H]/N=C`, whose configuration is left open."""
+    settings = Chem.RemoveHsParameters()
+    settings.removeDefiningBondStereo = True  # type: ignore[assignment]  # RDKit's stubs err
+    return Chem.RemoveHs(mol, settings)
+
+
 @lru_cache(maxsize=512)  # a search cuts the same parents again and again
 def _read(smiles: str, points: bool, fragments: bool) -> Chem.Mol:
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles)
+        if mol is not None and any(a.GetAtomicNum() == 1 for a in mol.GetAtoms()):
+            mol = without_hydrogens(mol)
     if mol is None or mol.GetNumAtoms() == 0:
         raise ConfigError(f"{smiles!r}: cannot be parsed as SMILES")
     if not fragments and len(Chem.GetMolFrags(mol)) > 1:

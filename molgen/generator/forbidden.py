@@ -17,10 +17,11 @@ import numpy.typing as npt
 from rdkit import Chem, rdBase
 
 from molgen.errors import ConfigError
+from molgen.generator.prompts import MAX_MATCHES, Prompt
+from molgen.graphs.decoding import BOND_TYPES, hydrogens, new_atom
 from molgen.graphs.vocabulary import N_FIXED_ACTIONS, Vocabulary
 
 NO_LEGAL_STEP = "no legal step left"
-_MAX_MATCHES = 10_000  # of a pattern in a molecule
 
 # What stays as it is, whatever is added to a finished ring or atom: element, charge, membership in
 # a ring, and that a ring is aromatic (bridging it would end that; so odd a molecule is not missed).
@@ -30,7 +31,6 @@ _LASTING = re.compile(
     r"|Bond(And|Or|Null|InRing 1 = val|Order 12 = val)"
     r"|(Single|Double)OrAromaticBond 1 = val)"
 )
-_BOND_TYPES = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
 
 
 @dataclass(frozen=True)
@@ -45,27 +45,37 @@ class Restrictions:
     usable_W: npt.NDArray[np.bool_]
     patterns: tuple[tuple[str, Chem.Mol], ...]
 
-    def first_match(self, smiles: str, mol: Chem.Mol, kept: Sequence[int]) -> str | None:
-        """The first SMARTS that a finished molecule matches, not wholly inside its prompt.
+    def first_match(
+        self, smiles: str, mol: Chem.Mol, kept: Sequence[int], prompt: Prompt | None
+    ) -> str | None:
+        """The first SMARTS that a finished molecule matches and its prompt alone does not.
 
         Args:
             smiles: as it will be written; without a prompt this is what is judged, since reading
                 it again may perceive aromaticity anew.
             mol: the molecule.
             kept: atoms of its prompt.
+            prompt: what it was grown from, if anything.
 
         Returns:
             The SMARTS as the user wrote it; None: there is no match.
         """
         if not self.patterns:
             return None
-        if not kept:
+        if prompt is None:
             mol = Chem.MolFromSmiles(smiles)
-        inside = set(kept)
+        core_atom = {a: i for i, a in enumerate(kept)}
         for text, query in self.patterns:
-            n_matches = _MAX_MATCHES if kept else 1
+            n_matches = 1 if prompt is None else MAX_MATCHES
             matches = mol.GetSubstructMatches(query, maxMatches=n_matches)
-            if any(not inside.issuperset(match) for match in matches):
+            inside = [
+                frozenset(core_atom[a] for a in match)
+                for match in matches
+                if core_atom.keys() >= set(match)
+            ]
+            if len(inside) < len(matches):
+                return text
+            if prompt is not None and inside and not prompt.own_matches(query).issuperset(inside):
                 return text
         return None
 
@@ -121,13 +131,16 @@ def _items(vocabulary: Vocabulary) -> Iterator[Chem.Mol]:
 def _molecule(
     atom_types: Sequence[tuple[int, int, int]], bonds: Sequence[tuple[int, int, int]]
 ) -> Chem.Mol:
-    editable = Chem.RWMol()
-    for number, charge, _ in atom_types:
-        atom = Chem.Atom(number)
-        atom.SetFormalCharge(charge)
-        editable.AddAtom(atom)
+    """With the hydrogens that the valences ask for; RDKit takes a bare S(VI) for a thiophene's."""
+    in_bonds = [0] * len(atom_types)
     for first, second, order in bonds:
-        editable.AddBond(first, second, _BOND_TYPES[order])
+        in_bonds[first] += order
+        in_bonds[second] += order
+    editable = Chem.RWMol()
+    for (number, charge, valence), taken in zip(atom_types, in_bonds, strict=True):
+        editable.AddAtom(new_atom(number, charge, hydrogens(number, charge, valence, taken)))
+    for first, second, order in bonds:
+        editable.AddBond(first, second, BOND_TYPES[order])
     mol = editable.GetMol()
     Chem.SanitizeMol(mol)
     return mol
@@ -153,15 +166,23 @@ def _lasts(query: Chem.Mol) -> bool:
 
 
 def parse_smarts(text: str) -> Chem.Mol:
-    """A query molecule.
+    """A query molecule; hydrogens beside an atom become a condition on it, `[H]C` is `[C;!H0]`.
 
     Raises:
-        ConfigError: it cannot be parsed.
+        ConfigError: it cannot be parsed, or asks for hydrogens in a way that nothing would match.
     """
     with rdBase.BlockLogs():
         query = Chem.MolFromSmarts(text)
-    if query is None or query.GetNumAtoms() == 0:
-        raise ConfigError(f"forbidden {text!r}: cannot be parsed as SMARTS")
+        if query is None or query.GetNumAtoms() == 0:
+            raise ConfigError(f"forbidden {text!r}: cannot be parsed as SMARTS")
+        _, unmergeable = Chem.HasQueryHs(query)
+        query = Chem.MergeQueryHs(query)
+    lines = [line.strip() for a in query.GetAtoms() for line in a.DescribeQuery().splitlines()]
+    if unmergeable or "AtomAtomicNum 1 = val" in lines:
+        raise ConfigError(
+            f"forbidden {text!r}: hydrogens are not atoms here; write what carries them, such as "
+            "[CH3] or [*;!H0], or leave them out"
+        )
     return query
 
 

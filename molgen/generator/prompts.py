@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from rdkit import Chem, rdBase
 
 from molgen.errors import ConfigError, DataError
+from molgen.generator.exit_vectors import without_hydrogens
 from molgen.generator.stereo import Stereo, finish, read_stereo
 from molgen.graphs.encoding import BOND_ORDERS, EncodedMolecule, encode
 from molgen.graphs.orders import Plan, Target, draw_order, expand, new_plan
@@ -30,7 +31,13 @@ from molgen.graphs.state import (
     atoms_needed,
     lock,
 )
+from molgen.graphs.units import RingSystem
 from molgen.graphs.vocabulary import Tables, Vocabulary
+
+MAX_MATCHES = 10_000  # of a pattern in a molecule
+
+_PHOSPHORUS = 15
+_BOND_TYPES = {order: kind for kind, order in BOND_ORDERS.items()}
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,35 @@ class Prompt:
         n_marks = max(self.n_points, self.n_fragments == 1)  # there is something to add
         return int(atoms_needed(n, n_rings, n_marks, self.n_fragments))
 
+    def own_matches(self, query: Chem.Mol) -> set[frozenset[int]]:
+        """Sets of core atoms at which the prompt itself matches.
+
+        Its attachment points are taken for atoms of no element, or else for hydrogens.
+        """
+        n = self.core.GetNumAtoms()
+        return {
+            frozenset(match)
+            for form in self._forms
+            for match in form.GetSubstructMatches(query, maxMatches=MAX_MATCHES)
+            if max(match) < n
+        }
+
+    @cached_property
+    def _forms(self) -> tuple[Chem.Mol, ...]:
+        closed = Chem.RWMol(self.core)
+        for atom, isotope in zip(closed.GetAtoms(), self.isotopes, strict=True):
+            atom.SetIsotope(isotope)
+        if not self.points:
+            return (closed.GetMol(),)
+        opened = Chem.RWMol(closed)
+        for a, order in self.points:
+            atom = opened.GetAtomWithIdx(a)
+            # Its hydrogens, as `_without_points` has set them, make way.
+            atom.SetNumExplicitHs(atom.GetNumExplicitHs() - order)
+            opened.AddBond(a, opened.AddAtom(Chem.Atom(0)), _BOND_TYPES[order])
+        Chem.SanitizeMol(opened)
+        return closed.GetMol(), opened.GetMol()
+
     def finish(self, mol: Chem.Mol, kept: Sequence[int]) -> Chem.Mol:
         """A sample with the isotopes and configurations given here; see `stereo.finish`."""
         return finish(mol, kept, self.isotopes, self.points, self.stereo)
@@ -104,7 +140,10 @@ def parse_prompt(smiles: str, vocabulary: Vocabulary, tables: Tables) -> Prompt:
         raise ConfigError(f"prompt {smiles!r}: {error}") from error
     numbers = vocabulary.units(encoded)
     if numbers is None:
-        raise ConfigError(f"prompt {smiles!r}: holds an atom that this generator does not know")
+        raise ConfigError(
+            f"prompt {smiles!r}: holds an atom that this generator does not know: "
+            + _unknown_atom(encoded, vocabulary)
+        )
     plan = new_plan()
     expand(plan, numbers[0].astype(np.uint16), numbers[1].astype(np.uint8), tables)
     for place, a in enumerate(encoded.source_atoms):
@@ -114,6 +153,7 @@ def parse_prompt(smiles: str, vocabulary: Vocabulary, tables: Tables) -> Prompt:
         smiles, core, marks, points, isotopes, stereo, plan, tuple(encoded.source_atoms)
     )
     _check_fragments(prompt)
+    _check_phosphorus(prompt)
     return prompt
 
 
@@ -194,7 +234,7 @@ def _parsed(smiles: str) -> Chem.Mol:
         try:
             if mol is not None:
                 Chem.SanitizeMol(mol)
-                return Chem.RemoveHs(mol)
+                return without_hydrogens(mol)
         except (ValueError, RuntimeError):
             pass
     raise ConfigError(f"prompt {smiles!r}: cannot be parsed as SMILES")
@@ -263,3 +303,32 @@ def _check_fragments(prompt: Prompt) -> None:
                 f"prompt {prompt.smiles!r}: a fragment has no hydrogen that could make way for a "
                 "bond to the others"
             )
+
+
+def _check_phosphorus(prompt: Prompt) -> None:
+    """Raise a ConfigError where a kept phosphorus may get the second of two double bonds.
+
+    RDKit writes C=P(C)=O with charges, so the phosphorus would not stay as it is.
+    """
+    for atom, marks in zip(prompt.core.GetAtoms(), prompt.marks, strict=True):
+        if atom.GetAtomicNum() != _PHOSPHORUS:
+            continue
+        to_come = marks[1] if prompt.points else atom.GetTotalNumHs() // 2
+        there = sum(b.GetBondType() == Chem.BondType.DOUBLE for b in atom.GetBonds())
+        if to_come and to_come + there > 1:
+            raise ConfigError(
+                f"prompt {prompt.smiles!r}: a phosphorus cannot be kept where it may get a second "
+                "double bond, which RDKit writes with charges; open it by single bonds to [*:1]"
+            )
+
+
+def _unknown_atom(encoded: EncodedMolecule, vocabulary: Vocabulary) -> str:
+    """The first atom whose type the vocabulary lacks, in words."""
+    types = [
+        kind
+        for unit in encoded.units
+        for kind in (unit.atom_types if isinstance(unit, RingSystem) else (unit,))
+    ]
+    number, charge, valence = next(t for t in types if t not in vocabulary.atom_types)
+    symbol = Chem.GetPeriodicTable().GetElementSymbol(number)
+    return f"{symbol} of valence {valence}" + (f" and charge {charge:+d}" if charge else "")

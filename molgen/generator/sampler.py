@@ -53,7 +53,7 @@ class SamplingOptions:
         top_p: below 1, each choice is made among the likeliest that together reach this share.
         elements: symbols of the elements that may be added; empty: all that the generator knows.
             A prompt may hold others.
-        forbidden: SMARTS that no sample matches. A match wholly inside a prompt is the user's
+        forbidden: SMARTS that no sample matches. A match that the prompt alone has is the user's
             own and does not count.
         max_attempts: molecules started at most, for each one asked for.
     """
@@ -155,6 +155,8 @@ def draw(
             raise ValueError(f"{n} samples asked for, with {len(each)} prompts")
     else:  # samples of one prompt share some beginnings
         each = [prompt] * (1 if prompt is None else min(n, _N_PROMPT_ORDERS))
+    if n == 0:
+        return Drawn([], 0, Counter())
     for one in {id(one): one for one in each}.values():
         rules = check_options(network, one, options)
     with autocast(bfloat16):
@@ -178,6 +180,11 @@ def check_options(
     rules = restrictions(network.vocabulary, options.elements, options.forbidden)
     bond_W = network.tables.action_W["bond"][N_FIXED_ACTIONS:]
     orders = set(bond_W[rules.usable_W[N_FIXED_ACTIONS:]].tolist())
+    if prompt is not None and prompt.n_fragments > 1 and not _may_join(network, rules):
+        raise ConfigError(
+            f"prompt {prompt.smiles!r}: nothing that may be added takes two bonds, as joining "
+            "fragments asks; allow more elements"
+        )
     for atom_marks in prompt.marks if prompt else ():
         for order, n in enumerate(atom_marks, start=1):
             if n and order not in orders:
@@ -186,6 +193,14 @@ def check_options(
                     f"a bond of order {order}, as an attachment point asks; allow more elements"
                 )
     return rules
+
+
+def _may_join(network: GraphTransformer, rules: Restrictions) -> bool:
+    """Whether a ring or an atom of two bonds or more may be added."""
+    valence_A = network.tables.valence_A
+    items = network.tables.action_W["item"][N_FIXED_ACTIONS:][rules.usable_W[N_FIXED_ACTIONS:]]
+    atoms = items[items < len(valence_A)]
+    return len(atoms) < len(items) or bool((valence_A[atoms] > 1).any())
 
 
 def check_room(network: GraphTransformer, prompt: Prompt | None, options: SamplingOptions) -> None:
@@ -334,7 +349,7 @@ class _Run:
             if prompt is not None:
                 mol = prompt.finish(mol, kept)
             finished = Sample(canonical_smiles(mol), mol, kept)
-            reason = self._rules.first_match(finished.smiles, mol, kept)
+            reason = self._rules.first_match(finished.smiles, mol, kept, prompt)
             if reason is None:
                 self.samples[number] = finished
                 return
@@ -349,7 +364,13 @@ class _Run:
         n_found = sum(s is not None for s in self.samples)
         texts = {p.smiles for p in self._begin.prompts if p is not None}
         around = f" around {texts.pop()!r}" if len(texts) == 1 else ""
+        o = self._options
+        faults = {"elements": "allow more elements"} if o.elements else {}
+        faults |= {"forbidden": "forbid less"} if o.forbidden else {}
+        if self.n_rejected[NO_LEGAL_STEP] == 0:  # elements are masked and reject nothing else
+            faults.pop("elements", None)
         raise ConfigError(
-            f"forbidden: {self.n_attempts} molecules started{around}, {n_found} of "
-            f"{len(self.samples)} found; rejected {reasons}; forbid less or allow more attempts"
+            f"{', '.join(faults) or 'prompt'}: {self.n_attempts} molecules started{around}, "
+            f"{n_found} of {len(self.samples)} found; rejected {reasons}; "
+            + " or ".join([*faults.values(), "allow more attempts"])
         )

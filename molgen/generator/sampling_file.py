@@ -6,9 +6,11 @@ import itertools
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import Progress
@@ -58,7 +60,7 @@ def write_samples(
     """Draw n molecules and write one SMILES a line; the same lines on any number of processes.
 
     Args:
-        output: the file.
+        output: the file; one that is there stays until the last line is drawn.
         n: lines to write; prompts have equal shares, one after the other. Where there are more
             prompts than lines, some of them, spread evenly, have one each.
         seed: same seed, same lines.
@@ -92,7 +94,7 @@ def write_samples(
     lines = _Lines(submit, shares, 1 if n_workers == 1 else 2 * n_workers, unique)
     try:
         with (
-            output.open("w") as file,
+            _replacing(output) as file,
             Progress(console=Console(stderr=True), transient=True) as progress,
         ):
             task = progress.add_task("sampling", total=n)
@@ -104,6 +106,30 @@ def write_samples(
     finally:
         executor.close()
     return Written(lines.n_lines, lines.n_attempts, lines.n_rejected)
+
+
+@contextmanager
+def _replacing(output: Path) -> Iterator[TextIO]:
+    """A file beside the output that becomes the output at the end, unless there is an error.
+
+    What is no plain file, such as a pipe or /dev/stdout, is written line by line as it is.
+    """
+    is_device = output.absolute().parts[1:2] in (("dev",), ("proc",))  # stdout may be a file
+    if is_device or (output.exists() and not output.is_file()):
+        with output.open("w") as file:
+            yield file
+        return
+    output = output.resolve()  # a link stays one
+    if output.exists():
+        output.open("a").close()  # one that must not be written is not replaced either
+    temporary = output.with_name(f"{output.name}.part")
+    try:
+        with temporary.open("w") as file:
+            yield file
+        temporary.replace(output)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _shares(n: int, n_prompts: int) -> list[int]:

@@ -60,11 +60,13 @@ def pack(
             else:
                 seen.add(digest)
                 molecules.append(molecule)
+    unknown = "atom type not in the vocabulary"
     if vocabulary is None:
+        unknown = f"atom type in fewer than {min_atom_count} molecules (data.min_atom_count)"
         vocabulary = build_vocabulary(
             molecules, n_rooted_rings=n_rooted_rings, min_atom_count=min_atom_count
         )
-    return _pack_encoded(molecules, vocabulary, left_out, len(smiles))
+    return _pack_encoded(molecules, vocabulary, left_out, len(smiles), unknown)
 
 
 def _encode_all(
@@ -89,6 +91,8 @@ def _encode_chunk(
 
 
 def _encode_one(text: str, max_atoms: int) -> tuple[bytes, EncodedMolecule | str]:
+    if not text.strip():
+        return b"", "no structure"
     mol = Chem.MolFromSmiles(text)
     if mol is None or mol.GetNumAtoms() == 0:
         return b"", "cannot be parsed"
@@ -107,12 +111,13 @@ def _pack_encoded(
     vocabulary: Vocabulary,
     left_out: Counter[str],
     n_lines: int,
+    unknown: str,
 ) -> PackedMolecules:
     units, bonds, n_atoms = [], [], []
     for molecule in molecules:
         numbers = vocabulary.units(molecule)
         if numbers is None:
-            left_out["atom type not in the vocabulary"] += 1
+            left_out[unknown] += 1
             continue
         n = len(molecule.source_atoms)
         if len(numbers[1]) - len(numbers[0]) + 1 > n // 2:

@@ -32,6 +32,10 @@ class CommandSilentError(CommandError):
     """It hung or ended: perhaps at one of the molecules that it was asked for."""
 
 
+class CommandLateError(CommandSilentError):
+    """It had no answer in time."""
+
+
 class Command:
     """A program kept running between questions; it starts with the first one.
 
@@ -44,7 +48,8 @@ class Command:
         """Check that the program can be found.
 
         Args:
-            command: Program and arguments; `{python}` stands for the Python that runs molgen.
+            command: Program and arguments; `{python}` in any stands for the Python that runs
+                molgen.
             name: Of the component, for messages.
 
         Raises:
@@ -79,7 +84,7 @@ class Command:
             while True:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
-                    raise CommandSilentError(f"the scorer did not answer within {timeout_s:g} s")
+                    raise CommandLateError(f"the scorer did not answer within {timeout_s:g} s")
                 for key, _ in selector.select(left_s):
                     if key.fileobj is process.stdin:
                         unsent = unsent[_write(key.fd, unsent) :]
@@ -201,7 +206,8 @@ def _only_line(answer: bytearray, *, asked: bool) -> bytes:
 
 
 def _resolved(command: Sequence[str], name: str) -> list[str]:
-    program, *arguments = command
+    program = command[0]
+    arguments = [a.replace(PYTHON_PLACEHOLDER, sys.executable) for a in command[1:]]
     where = f"component {name!r}: command"
     if program == PYTHON_PLACEHOLDER:
         if arguments and not arguments[0].startswith("-") and not Path(arguments[0]).is_file():

@@ -28,7 +28,7 @@ from molgen.config.objective import (
 from molgen.objectives.alerts import alerts
 from molgen.objectives.descriptors import descriptor
 from molgen.objectives.desirability import uncertain_desirability
-from molgen.objectives.external import Oracle, score_batches
+from molgen.objectives.external import ExternalComponent, Oracle, score_batches
 from molgen.objectives.known import KnownCompounds, Source, source_of
 from molgen.objectives.molecules import Molecules
 
@@ -89,8 +89,7 @@ def build_component(
             return _similarity(component.smiles)
         case CommandComponent() | HttpComponent() | PythonComponent():
             assert oracle is not None
-            batch_size = component.batch_size
-            return lambda molecules, _: _asked(oracle, molecules, batch_size)
+            return lambda molecules, _: _asked(component, oracle, molecules)
 
 
 def _predicted(component: PredictorComponent, predictions: pd.DataFrame) -> ComponentValues:
@@ -139,6 +138,6 @@ def _similarity(smiles: Sequence[str]) -> Evaluate:
     )
 
 
-def _asked(oracle: Oracle, molecules: Molecules, batch_size: int) -> ComponentValues:
-    scores = score_batches(oracle, molecules.canonical, batch_size=batch_size)
+def _asked(part: ExternalComponent, oracle: Oracle, molecules: Molecules) -> ComponentValues:
+    scores = score_batches(oracle, molecules.canonical, batch_size=part.batch_size, name=part.name)
     return ComponentValues(scores.values, scores.reasons, all_failed=scores.all_failed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rdkit import Chem
+from rdkit import Chem, rdBase
 
 from molgen.config.objective import (
     AlertFilter,
@@ -100,8 +100,8 @@ def _out_of_range(part: RangeFilter, molecules: Molecules) -> list[str]:
 
 
 def _substructure_check(part: SubstructureFilter) -> Check:
-    forbidden = [(smarts, Chem.MolFromSmarts(smarts)) for smarts in part.forbid]
-    required = [(smarts, Chem.MolFromSmarts(smarts)) for smarts in part.require]
+    forbidden = [(smarts, _query(smarts)) for smarts in part.forbid]
+    required = [(smarts, _query(smarts)) for smarts in part.require]
 
     def reason(mol: Chem.Mol) -> str:
         for smarts, pattern in forbidden:
@@ -113,6 +113,12 @@ def _substructure_check(part: SubstructureFilter) -> Check:
         return ""
 
     return lambda molecules: [reason(mol) for mol in molecules.mols if mol is not None]
+
+
+def _query(smarts: str) -> Chem.Mol:
+    """The pattern; [H] beside an atom becomes a property of it, as molecules have it."""
+    with rdBase.BlockLogs():  # of `[#1,#6]` only the carbon can be found, and RDKit warns of it
+        return Chem.MergeQueryHs(Chem.MolFromSmarts(smarts))
 
 
 def _too_many_alerts(part: AlertFilter, mol: Chem.Mol) -> str:

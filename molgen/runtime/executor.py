@@ -9,6 +9,7 @@ method get it called at the end.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import multiprocessing as mp
 import os
 import pickle
@@ -308,7 +309,8 @@ class QueueExecutor:
 class ProcessSlot:
     """A spawned process with one worker of every pool.
 
-    Ctrl-C reaches the driver alone; a process whose driver has gone ends by itself.
+    Ctrl-C reaches the driver alone; a process whose driver has gone ends by itself. It leads a
+    group of processes, so that what a worker has started ends with it.
     """
 
     def __init__(self, recipe: bytes) -> None:
@@ -330,13 +332,17 @@ class ProcessSlot:
             theirs.close()
         try:
             self._pipe.send_bytes(call)
-            # A grandchild may hold the pipe open after the child's death: watch the child too.
-            wait([self._pipe, self._child.sentinel])
+            # A grandchild may hold the pipe and the sentinel, which is one as well, open after the
+            # child's death: watch the child too.
+            ends: list[Connection | int] = [self._pipe, self._child.sentinel]
+            while not wait(ends, _WATCH_INTERVAL_S) and self._child.is_alive():
+                pass
             if self._pipe.poll():
                 return self._pipe.recv_bytes()
         except (EOFError, OSError):
             pass
         self._child.join()
+        _kill_group(self._child.pid)
         code = self._child.exitcode or 0
         self.how_it_died = f"signal {-code}" if code < 0 else f"exit code {code}"
         self._pipe.close()
@@ -348,16 +354,28 @@ class ProcessSlot:
         if self._child is not None and self._pipe is not None:
             self._pipe.close()
             self._child.join()
+            _kill_group(self._child.pid)
 
     def kill(self) -> None:
         """See `Slot`."""
         if (child := self._child) is not None:
-            child.kill()
+            child.kill()  # the thread that asks ends its group
+
+
+def _kill_group(leader: int | None) -> None:
+    """End what is left of a process's group; its number is not given away while one is in it."""
+    assert leader is not None
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _child_main(connection: Connection, recipe: bytes, driver: int) -> None:
     """Answer calls until the driver closes the pipe or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setpgrp()
+    # To the driver it is a daemon, ended at its exit in any case; but a daemon may start no
+    # processes, which a user's scorer may want to.
+    mp.current_process().daemon = False
     os.environ.update(ONE_THREAD)  # before numpy and torch are loaded
     threading.Thread(target=_die_with, args=(driver,), daemon=True).start()
     host = WorkerHost(pickle.loads(recipe))  # pickled by our own driver
@@ -371,7 +389,7 @@ def _child_main(connection: Connection, recipe: bytes, driver: int) -> None:
 
 
 def _die_with(driver: int) -> None:
-    """End this process, whatever it is doing, soon after its driver has ended."""
+    """End this process and its group, whatever it is doing, soon after its driver has ended."""
     while os.getppid() == driver:
         time.sleep(_WATCH_INTERVAL_S)
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)

@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -116,9 +116,12 @@ def starting_network(start_from: str | None) -> GraphTransformer | None:
     Raises:
         ModelFileError: they cannot be read.
     """
-    if start_from is None:
-        return None
-    return load_network(SHIPPED_PRIOR if start_from == "shipped" else Path(start_from))
+    return None if start_from is None else load_network(starting_file(start_from))
+
+
+def starting_file(start_from: str) -> Path:
+    """The weights file that a config's `start_from` names."""
+    return SHIPPED_PRIOR if start_from == "shipped" else Path(start_from)
 
 
 def new_network(config: Mapping[str, Any], vocabulary: Vocabulary) -> GraphTransformer:
@@ -155,12 +158,14 @@ class Run:
             DataError: fewer molecules than workers.
         """
         self.config, self.out_dir, self.worker = config, out_dir, worker
-        self.options = Optimisation(**config["training"])
         self.network = network.train().to(worker.device)
         data = SimpleNamespace(**config["data"])
         self.training, self.validation = split(molecules, data.validation_share, config["seed"])
         if len(self.training) < worker.n:
             raise DataError(f"{len(self.training)} training molecules for {worker.n} workers")
+        options = Optimisation(**config["training"])
+        # No batch is larger than the set, and the molecules seen are counted by batches.
+        self.options = replace(options, batch_size=min(options.batch_size, len(self.training)))
         self.weights = out_dir / "prior.safetensors"
         self.optimisers = _optimisers(network, self.options)
         self.step = 0
@@ -234,8 +239,7 @@ class Run:
         """One step; the loss of the whole batch, and whether any worker wants to stop."""
         with autocast(self.options.bfloat16, self.worker.device.type):
             action_BT, pointer_BT = self._log_prob(*batch)
-        n_molecules = min(self.options.batch_size, len(self.training))  # of all workers
-        loss = -(action_BT.sum() + pointer_BT.sum()) / n_molecules
+        loss = -(action_BT.sum() + pointer_BT.sum()) / self.options.batch_size  # of all workers
         self.network.zero_grad()
         loss.backward()
         nats = float(loss.detach())
@@ -319,7 +323,13 @@ class Run:
         if decayed and self.options.n_steps > state["n_steps"]:
             found = load_checkpoint(self.out_dir / _BEFORE_DECAY) or found
         tensors, state = found
-        self.network.load_state_dict(below("network.", tensors))
+        weights = below("network.", tensors)
+        if _shapes(weights) != _shapes(self.network.state_dict()):
+            raise ConfigError(
+                f"{self.out_dir}: holds a training of another network or vocabulary; "
+                "choose another --out folder"
+            )
+        self.network.load_state_dict(weights)
         for place, optimiser in enumerate(self.optimisers):
             entries: dict[int, dict[str, Tensor]] = {}
             for name, value in below(f"optimiser.{place}.", tensors).items():
@@ -408,6 +418,10 @@ def identity(config: Mapping[str, Any]) -> str:
     """What must not change when a training goes on: the data, the network, the seed."""
     parts = {k: config[k] for k in ("data", "network", "seed", "start_from")}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def _n_cores() -> int:

@@ -21,6 +21,7 @@ from molgen.training.loop import (
     identity,
     last_checkpoint,
     new_network,
+    starting_file,
     starting_network,
     this_machine,
 )
@@ -92,7 +93,7 @@ def pack_once(
     Raises:
         DataError: the structures cannot be read, or none is usable.
         ConfigError: the folder belongs to another config, or its training began with a data file
-            that has changed since.
+            or weights that have changed since.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     file = out_dir / PACKED_FILE
@@ -102,12 +103,16 @@ def pack_once(
     if file.exists():
         packed = PackedMolecules.load(file)
         if packed.info.get("identity") == wanted:
-            if _is_of_this_file(packed, config.data.file):
+            changed = _changed(packed, config, start)
+            if changed is None:
+                if packed.info.get("config") != plain:  # slices train by the one in the file
+                    packed.info["config"] = plain
+                    packed.save(file)
                 return packed
             if has_begun:
                 raise ConfigError(
-                    f"data.file: {config.data.file} has changed since the training in {out_dir} "
-                    "began; restore it or choose another --out folder"
+                    f"{changed} has changed since the training in {out_dir} began; restore it or "
+                    "choose another --out folder"
                 )
     smiles = read_structures(config.data)
     done = 0
@@ -126,22 +131,31 @@ def pack_once(
     )  # fmt: skip
     packed.info["identity"] = wanted
     packed.info["sha256"] = file_sha256(find_structures(data.file))
+    if config.start_from is not None:
+        packed.info["start_sha256"] = file_sha256(starting_file(config.start_from))
     packed.info["config"] = plain
     packed.save(file)
     return packed
 
 
-def _is_of_this_file(packed: PackedMolecules, name: str) -> bool:
-    """False where the data file is another one now; packed molecules need none."""
+def _changed(
+    packed: PackedMolecules, config: PretrainingConfig, start: GraphTransformer | None
+) -> str | None:
+    """What of a training's files is another one now; the data file may as well be gone."""
+    if start is not None and config.start_from is not None:
+        digest = file_sha256(starting_file(config.start_from))
+        known = packed.info.get("start_sha256", digest)  # older files do not say
+        if known != digest or packed.vocabulary != start.vocabulary:
+            return f"start_from: {config.start_from}"
     try:
-        path = find_structures(name)
+        path = find_structures(config.data.file)
     except DataError:
-        return True
-    return bool(packed.info.get("sha256") == file_sha256(path))
+        return None
+    return f"data.file: {path}" if packed.info.get("sha256") != file_sha256(path) else None
 
 
 def read_structures(config: StructuresConfig) -> list[str]:
-    """The SMILES that a config names.
+    """The SMILES that a config names; '' for a row of a table that has none.
 
     Raises:
         DataError: no such file, column or kind of file, or a query that pandas refuses.
@@ -169,7 +183,8 @@ def read_structures(config: StructuresConfig) -> list[str]:
             raise DataError(f"{path}: data.rows {config.rows!r} fails: {error}") from error
     if config.smiles_column not in table:
         raise DataError(f"{path}: no column {config.smiles_column!r}; it has {list(table)}")
-    return [str(s) for s in table[config.smiles_column].dropna()]
+    column = table[config.smiles_column]
+    return [str(s) if known else "" for s, known in zip(column, column.notna(), strict=True)]
 
 
 def find_structures(name: str) -> Path:

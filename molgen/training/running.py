@@ -47,6 +47,7 @@ def run_pretraining(config_path: Path, overrides: Sequence[str], out: Path | Non
 
     config = load_config(config_path, overrides, kind=PretrainingConfig)
     folder = Path("runs") / config.name if out is None else out
+    _check_data(config, folder)
     _make(folder)
     print(f"pretraining {config.name}, seed {config.seed}, in {folder}", flush=True)
     run_id_file = folder / _RUN_ID_FILE
@@ -66,7 +67,9 @@ def run_pretraining(config_path: Path, overrides: Sequence[str], out: Path | Non
                 )  # fmt: skip
         except KeyboardInterrupt:
             command = _command("pretrain", config_path, overrides, out)
-            print(f"what it has learnt is saved; go on with: {command}", file=sys.stderr)
+            learnt = any(folder.glob("checkpoint/*"))
+            state = "what it has learnt is saved" if learnt else "it has learnt nothing yet"
+            print(f"{state}; go on with: {command}", file=sys.stderr)
             raise
         card_file = weights.with_name("card.json")
         tracker.artifact(card_file)
@@ -97,6 +100,7 @@ def pack_for_pretraining(config_path: Path, overrides: Sequence[str], out: Path 
             f"{config.start_from} elsewhere; begin with `molgen pretrain` here"
         )
     folder = Path("runs") / config.name if out is None else out
+    _check_data(config, folder)
     _make(folder)
     with _bar() as bar:
         packed = pack_once(config, folder, on_packing=_show_packing(bar))
@@ -105,19 +109,41 @@ def pack_for_pretraining(config_path: Path, overrides: Sequence[str], out: Path 
     print(f"train on it: python -m molgen.training.slices --packed {file} --out {folder}")
 
 
-def missing_data(config: Section) -> str:
-    """Why a training could not read its table or find its structures; '' where it could."""
-    from molgen.training.predictors import read_rows
-    from molgen.training.pretraining import find_structures
-    from property_models.errors import PropertyModelError
+def _check_data(config: PretrainingConfig, folder: Path) -> None:
+    """Raise, before anything is made, where a training's data or first weights cannot be read."""
+    from molgen.training.loop import PACKED_FILE, starting_network
+    from molgen.training.pretraining import read_structures
 
-    try:
-        if isinstance(config, PretrainingConfig):
+    starting_network(config.start_from)
+    if not (folder / PACKED_FILE).exists():  # packed molecules need no file
+        read_structures(config.data)
+
+
+def missing_data(config: Section) -> str:
+    """Which table of a training is not here; '' where it is.
+
+    Raises:
+        DataError: its structures are here, and cannot be read.
+        ModelFileError: the weights that it starts from cannot be read.
+        PropertyModelError: its measurements are here, and cannot be read.
+    """
+    from molgen.training.loop import starting_network
+    from molgen.training.predictors import read_rows
+    from molgen.training.pretraining import find_structures, read_structures
+    from property_models.errors import MissingDataError
+
+    if isinstance(config, PretrainingConfig):
+        starting_network(config.start_from)
+        try:
             find_structures(config.data.file)
-        elif isinstance(config, PredictorConfig):
+        except DataError as error:
+            return str(error)
+        read_structures(config.data)
+    elif isinstance(config, PredictorConfig):
+        try:
             read_rows(config)
-    except (DataError, PropertyModelError) as error:
-        return str(error)
+        except MissingDataError as error:
+            return str(error)
     return ""
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,13 @@ from molgen.errors import ConfigError, MolgenError
 from molgen.generator.network import GraphTransformer, NetworkSize
 from molgen.graphs.packed import PackedMolecules
 from molgen.training.loop import Progress, Run, last_checkpoint, new_network, this_machine
+
+_LOWEST = {
+    "n_molecules": 1, "batch_size": 1, "n_threads": 1, "n_workers": 1,
+    "width": 16, "n_layers": 1, "n_heads": 1,
+}  # fmt: skip
+_ABOVE_ZERO = ("learning_rate", "matrix_learning_rate", "checkpoint_every_s")
+_SHARES = ("decay_share", "prompt_share")
 
 
 def train_slice(
@@ -42,7 +50,8 @@ def train_slice(
         The weights file.
 
     Raises:
-        ConfigError: an override fits nothing, or the folder belongs to another config.
+        ConfigError: an override fits nothing or is out of bounds, or the folder belongs to another
+            config.
         DataError: the packed file cannot be read.
     """
     molecules = PackedMolecules.load(packed_file)
@@ -88,9 +97,29 @@ def _config(info: dict[str, Any], file: Path, overrides: Sequence[str]) -> dict[
             raise ConfigError(f"{text}: expected a value like {json.dumps(old)}")
         try:
             config[section][name] = type(old)(new) if isinstance(old, int | float) else new
-        except (TypeError, ValueError) as error:
+            if isinstance(old, int) and config[section][name] != new:
+                raise ValueError
+        except (TypeError, ValueError, OverflowError) as error:
             raise ConfigError(f"{text}: expected a value like {json.dumps(old)}") from error
+        _check_bounds(text, name, config[section][name])
+    if config["network"]["width"] % config["network"]["n_heads"]:
+        raise ConfigError("network.width must be a multiple of network.n_heads")
     return config
+
+
+def _check_bounds(text: str, name: str, value: Any) -> None:
+    """Raise a ConfigError where the config's own model, which needs pydantic, would."""
+    if name == "bfloat16" and value not in (None, True, False):
+        raise ConfigError(f"{text}: expected true, false or null")
+    if not isinstance(value, int | float):
+        return
+    low = _LOWEST.get(name, 0)
+    if name in _ABOVE_ZERO and not 0 < value < math.inf:
+        raise ConfigError(f"{text}: must be above 0")
+    if name in _SHARES and not 0 <= value <= 1:
+        raise ConfigError(f"{text}: must be between 0 and 1")
+    if not low <= value < math.inf:
+        raise ConfigError(f"{text}: must be at least {low}")
 
 
 def _say(p: Progress) -> None:

@@ -85,6 +85,27 @@ def test_failures_that_do_not_follow_each_other_stop_nothing(
     assert math.isnan(rounds.loc[0, "reward_mean"]) and rounds.loc[1, "reward_mean"] > 0
 
 
+def test_rounds_whose_molecules_were_scored_later_get_their_numbers(
+    prior_file: Path, tmp_path: Path
+) -> None:
+    """Two failed shards in round 0, which was closed, and one in round 1, which stopped the run."""
+    oracle = LoggingOracle(tmp_path / "oracle")
+    config = tiny(prior_file, oracle.component(), round_size=16, budget={"n_rounds": 2})
+    oracle.broken.touch()
+    with pytest.raises(ScorerError):
+        run(config, tmp_path / "run")
+    assert rounds_of(tmp_path / "run").loc[0, "n_scored"] == 0
+    noted = rounds_of(tmp_path / "run").loc[0]
+    oracle.broken.unlink()
+    table = resume(tmp_path / "run").query("round == 0 and status == 'scored'")
+    first = rounds_of(tmp_path / "run").loc[0]
+    assert len(table) == first["n_scored"] and first["n_unscored"] == 0
+    assert first["reward_mean"] == pytest.approx(table["reward"].mean())
+    assert first["prior_reward_mean"] == first["reward_mean"]
+    kept = ["n_proposed", "n_new", "seconds_round"]
+    assert list(first[kept]) == list(noted[kept])
+
+
 def begun(config: RunConfig, path: Path, smiles: Sequence[str]) -> RunFolder:
     """A run that was ended when these had been proposed in its first round."""
     folder = new_run_folder(config, path)

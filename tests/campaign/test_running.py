@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,11 @@ import pytest
 from filelock import FileLock
 from rdkit import Chem
 
-from molgen.campaign.run_folder import new_run_folder, objective_hashes, open_run_folder
+from molgen.campaign.run_folder import (
+    new_run_folder,
+    objective_hashes,
+    open_run_folder,
+)
 from molgen.campaign.wiring import check_campaign, execute, pools
 from molgen.config.loading import dump_config, load_config
 from molgen.config.objective import KnownFilter
@@ -388,6 +393,33 @@ def test_a_run_in_use_is_left_alone(finished: Path) -> None:
         assert (finished / file).read_bytes() == content
 
 
+def copied(finished: Path, to: Path) -> Path:
+    """A copy of a run, to be damaged."""
+    return Path(shutil.copytree(finished, to, ignore=shutil.ignore_patterns(".lock")))
+
+
+def test_a_run_is_not_gone_on_with_where_its_ledger_is_gone(finished: Path, tmp_path: Path) -> None:
+    run_dir = copied(finished, tmp_path / "run")
+    for checkpoints in (True, False):
+        for file in run_dir.glob("ledger.db*"):
+            file.unlink()
+        if not checkpoints:
+            shutil.rmtree(run_dir / "checkpoints")
+        folder, config = open_run_folder(run_dir, ["budget.n_rounds=2"])
+        with pytest.raises(DataError, match=r"ledger\.db: no ledger there; restore it"):
+            execute(config, folder, nothing)
+        assert not folder.ledger_file.exists()
+    # Of an older run only the checkpoint tells that it had one.
+    run_dir = copied(finished, tmp_path / "older")
+    folder, config = open_run_folder(run_dir, [])
+    folder.manifest_file.write_text(folder.manifest_file.read_text().replace("ledger_made", "x"))
+    for file in run_dir.glob("ledger.db*"):
+        file.unlink()
+    Ledger.open(folder.ledger_file, create=True).close()
+    with pytest.raises(DataError, match="lacks round 0 of the run, which its checkpoint has"):
+        execute(config, folder, nothing)
+
+
 @pytest.mark.parametrize("missing", ["config.yaml", "manifest.json"])
 def test_another_folder_is_no_run(finished: Path, tmp_path: Path, missing: str) -> None:
     for file in {"config.yaml", "manifest.json"} - {missing}:
@@ -406,11 +438,3 @@ def test_a_broken_manifest_or_ledger_is_named(finished: Path, tmp_path: Path) ->
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(DataError, match=r"manifest\.json: missing or broken"):
         open_run_folder(tmp_path, [])
-
-
-def test_run_folders_are_numbered(
-    prior_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    names = [new_run_folder(tiny(prior_file), None).path for _ in range(3)]
-    assert names == [Path("runs") / n for n in ("tiny", "tiny-2", "tiny-3")]

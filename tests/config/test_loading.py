@@ -420,6 +420,14 @@ def test_a_key_that_is_no_plain_text_is_refused(file: Path, key: str) -> None:
     assert "must be plain text" in complaint(with_text(file, f"{key}: 3\n"))
 
 
+def test_an_address_with_a_password_is_refused_without_repeating_it(file: Path) -> None:
+    http = "type: http\n      url: http://me:secret@host/"
+    file.write_text(MINIMAL.replace("type: descriptor", http))
+    told = complaint(file)
+    assert "user and password in an address are not sent; ask a service that wants" in told
+    assert "secret" not in told
+
+
 def test_patterns_and_molecules_must_hold_something(file: Path) -> None:
     assert "empty SMILES" in complaint(file, "generator.prompts=['']")
     text = "objective.filters=[{type: substructure, require: ['']}]"

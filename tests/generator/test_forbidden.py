@@ -16,8 +16,10 @@ from molgen.generator.forbidden import (
 from molgen.generator.network import GraphTransformer
 from molgen.generator.prompts import parse_prompt
 from molgen.generator.sampler import Drawn, SamplingOptions, draw
+from molgen.graphs.dataset import pack
 from molgen.graphs.vocabulary import N_FIXED_ACTIONS, Vocabulary
 from tests.generator.keeping import assert_kept, assert_molecule
+from tests.generator.test_prompts import MARKED, SEVERAL, STEREO, UNMARKED
 
 BENZENE = "c1ccccc1"
 
@@ -125,6 +127,54 @@ def test_a_match_wholly_inside_the_prompt_does_not_count(network: GraphTransform
     assert all(len(mol.GetSubstructMatches(query)) == 1 for mol in mols(drawn))
 
 
+def test_what_only_the_whole_molecule_matches_counts_inside_the_prompt_too(
+    network: GraphTransformer,
+) -> None:
+    tertiary = "[NX3;H0]"
+    options = SamplingOptions(elements=("C",), forbidden=(tertiary,), max_atoms=6)
+    prompt = parse_prompt("CN", network.vocabulary, network.tables)
+    drawn = draw(network, 60, seed=1, prompt=prompt, options=options)
+    assert not any(mol.HasSubstructMatch(Chem.MolFromSmarts(tertiary)) for mol in mols(drawn))
+    assert drawn.n_rejected[tertiary]
+    prompt = parse_prompt("[*:1]N([*:2])C", network.vocabulary, network.tables)
+    assert draw(network, 5, seed=1, prompt=prompt, options=options).samples, "the user's own"
+
+
+@pytest.mark.parametrize("smiles", MARKED + SEVERAL + STEREO + UNMARKED)
+def test_a_prompt_matches_itself_with_points_or_hydrogens(
+    network: GraphTransformer, smiles: str
+) -> None:
+    prompt = parse_prompt(smiles, network.vocabulary, network.tables)
+    atoms = {frozenset([a]) for a in range(prompt.core.GetNumAtoms())}
+    assert prompt.own_matches(Chem.MolFromSmarts("*")) == atoms
+    open_atoms = {frozenset([a]) for a, _ in prompt.points}
+    assert prompt.own_matches(Chem.MolFromSmarts("[*;$(*~[#0])]")) == open_atoms
+    hydrogens = prompt.own_matches(Chem.MolFromSmarts("[*;!H0]"))
+    assert hydrogens >= open_atoms
+
+
+def test_a_sulphone_ring_is_no_thiophene() -> None:
+    rings = ["C1=CS(=O)(=O)C=C1", "c1ccsc1", "O=S1(=O)C=Cc2ccccc21"]
+    found = pack(rings, max_atoms=20, min_atom_count=1).vocabulary
+    usable = restrictions(found, (), ("[s]",)).usable_W
+    masked = {
+        found.rings[found.roots[item - len(found.atom_types)][0]].atom_types
+        for w, (item, _) in enumerate(found.attachments, start=N_FIXED_ACTIONS)
+        if not usable[w]
+    }
+    assert len(masked) == 1 and all((16, 0, 2) in types for types in masked)
+
+
+def test_fragments_that_nothing_may_join_are_refused(network: GraphTransformer) -> None:
+    prompt = parse_prompt("C[*:1].N[*:2]", network.vocabulary, network.tables)
+    with pytest.raises(ConfigError, match="takes two bonds, as joining fragments asks"):
+        draw(network, 2, seed=1, prompt=prompt, options=SamplingOptions(elements=("F",)))
+    prompt = parse_prompt("C[*:1].N[*:2].O[*:3]", network.vocabulary, network.tables)
+    options = SamplingOptions(elements=("O",), max_attempts=3, max_atoms=9)
+    with pytest.raises(ConfigError, match=r"^elements: .* by no legal step left; allow more el"):
+        draw(network, 2, seed=1, prompt=prompt, options=options)
+
+
 def test_what_cannot_be_avoided_ends_in_one_error(network: GraphTransformer) -> None:
     options = SamplingOptions(forbidden=("[#6,#7,#8;!R,R]",), max_attempts=3)
     with pytest.raises(ConfigError, match=r"forbidden: \d+ molecules started.* rejected \d+ by"):
@@ -139,6 +189,15 @@ def test_restrictions_leave_the_seed_in_charge(network: GraphTransformer) -> Non
     assert [s.smiles for s in first.samples] == [s.smiles for s in again.samples]
     assert first.n_rejected == again.n_rejected
     assert [s.smiles for s in first.samples] != [s.smiles for s in other.samples]
+
+
+def test_hydrogens_in_smarts_are_conditions_on_what_carries_them() -> None:
+    methyl = parse_smarts("[H]C([H])[H]")
+    assert [Chem.MolFromSmiles(s).HasSubstructMatch(methyl) for s in ("CO", "C1CC1")] == [1, 0]
+    for text in ("[H]", "[2H]C", "[#1,F]C"):
+        with pytest.raises(ConfigError, match="hydrogens are not atoms here"):
+            parse_smarts(text)
+    assert parse_smarts("[!#1]") is not None
 
 
 def test_smarts_come_from_a_file_with_names_and_remarks(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from molgen.errors import ConfigError
-from molgen.generator.network import GraphTransformer
+from molgen.generator.exit_vectors import read_molecule
+from molgen.generator.network import GraphTransformer, NetworkSize
 from molgen.generator.prompts import Prompt, parse_prompt, split
 from molgen.generator.sampler import SamplingOptions, sample
+from molgen.graphs.dataset import pack
 from tests.conftest import MAX_ATOMS
 from tests.generator.keeping import assert_kept, assert_molecule
 from tests.graphs.building import flat
@@ -58,6 +60,7 @@ STEREO = [
     "N[C@@H](Cc1ccccc1)C(=O)[*:1].C[C@H]([*:2])O",
     "C/C=C\\C",
 ]
+HYDRIDES = ["[*:1]N=[SH2]", "[*:1]C[SH3]", "C[SH3]", "[*:1][SH2](C)(C)C"]
 LABELLED = ["[13CH3][*:1]", "[*:1][15N]([*:2])C", "[13cH]1ccccc1"]
 UNMARKED = ["c1ccncc1", "O=C1NCCc2ccccc21", "C1CCNOC1", "N", "CS(=O)(=O)c1ccccc1", "[O-][N+](=O)C"]
 
@@ -73,6 +76,41 @@ def test_the_core_is_in_every_sample_atom_for_atom(network: GraphTransformer, sm
     for each in sample(network, 32, seed=1, prompt=prompt):
         assert_molecule(each, MAX_ATOMS)
         assert_kept(prompt, each)
+
+
+@pytest.mark.parametrize("smiles", HYDRIDES)
+def test_hydrogens_of_a_higher_valence_stay(network: GraphTransformer, smiles: str) -> None:
+    prompt = parsed(smiles, network)
+    for each in sample(network, 16, seed=1, prompt=prompt):
+        assert_molecule(each, MAX_ATOMS)
+        assert_kept(prompt, each)
+        read = Chem.MolFromSmiles(each.smiles)
+        assert sorted(a.GetTotalValence() for a in read.GetAtoms()) == sorted(
+            a.GetTotalValence() for a in each.mol.GetAtoms()
+        )
+
+
+def test_phosphorus_keeps_hydrogens_and_bonds_or_is_refused() -> None:
+    smiles = ["CCP(C)(C)=O", "CP(O)(=O)OC=C", "Cc1ccccc1", "CN=C"]
+    vocabulary = pack(smiles, max_atoms=MAX_ATOMS, min_atom_count=1).vocabulary
+    network = GraphTransformer(vocabulary, NetworkSize(16, 1, 2, MAX_ATOMS)).eval()
+    for text in ("[*:1]CC[PH2]=O", "C[PH](C)=O", "O=P(C)([*:1])[*:2]", "C[PH](C)=[*:1]"):
+        prompt = parsed(text, network)
+        options = SamplingOptions(elements=("C", "N", "O"))
+        for each in sample(network, 8, seed=1, prompt=prompt, options=options):
+            assert_kept(prompt, each)
+            atoms = Chem.MolFromSmiles(each.smiles).GetAtoms()
+            assert [a.GetTotalValence() for a in atoms if a.GetSymbol() == "P"] == [5]
+    for text in ("O=P(C)=[*:1]", "C[PH2]=O", "C=P(C)=[*:1]"):
+        with pytest.raises(ConfigError, match="a second double bond, which RDKit writes with char"):
+            parsed(text, network)
+
+
+def test_hydrogens_written_as_atoms_are_read_as_such(network: GraphTransformer) -> None:
+    prompt = parsed(r"[H]/N=C(\N)c1ccc([*:1])cc1", network)
+    assert Chem.MolToSmiles(prompt.core) == "N=C(N)c1ccccc1" and not prompt.stereo.double_bonds
+    mol = read_molecule(r"[H]/N=C(\N)c1ccccc1")
+    assert Chem.MolToSmiles(mol) == "N=C(N)c1ccccc1"
 
 
 @pytest.mark.parametrize("smiles", [*MARKED[:6], *SEVERAL])
@@ -120,7 +158,6 @@ def test_any_pieces_of_any_drug_are_kept(
     chosen = pieces[: 1 + seed % len(pieces)]
     if not marked:
         chosen = [Chem.MolToSmiles(split(piece)[0]) for piece in chosen]
-        assume(not any("[SH" in p for p in chosen))  # S(VI) hydrides are not read back as such
     prompt = parsed(".".join(chosen), network)
     assert prompt.n_points == sum(p.count("*") for p in chosen)
     assert prompt.n_fragments == len(chosen)
@@ -160,7 +197,9 @@ def test_a_core_without_its_points_is_the_molecule_with_hydrogens_there() -> Non
         ("[*:1]C[CH2]", "unpaired electron"),
         ("[*:1]$C", "by a single, double or triple bond"),
         ("[*:1]->[Fe+2]", "by a single, double or triple bond"),
-        ("[*:1][Si](C)(C)C", "holds an atom that this generator does not know"),
+        ("[*:1][Si](C)(C)C", "atom that this generator does not know: Si of valence 4"),
+        ("[2H]C[*:1]", "atom that this generator does not know: H of valence 1"),
+        ("C[P+](C)(C)[*:1]", "does not know: P of valence 4 and charge +1"),
     ],
 )
 def test_a_bad_prompt_is_refused_with_the_reason(

@@ -26,6 +26,12 @@ def test_every_sample_is_a_connected_molecule_within_size(network: GraphTransfor
             assert each.kept == ()
 
 
+def test_nothing_asked_for_is_nothing_drawn(network: GraphTransformer) -> None:
+    prompt = parse_prompt("[*:1]c1ccccc1", network.vocabulary, network.tables)
+    assert sample(network, 0, seed=1, prompt=prompt) == []
+    assert sample(network, 0, seed=1, prompt=[]) == sample(network, 0, seed=1) == []
+
+
 def test_samples_are_of_all_sizes_and_differ(network: GraphTransformer) -> None:
     smiles = drawn(network, 128)
     sizes = [Chem.MolFromSmiles(s).GetNumAtoms() for s in smiles]

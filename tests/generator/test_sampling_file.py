@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rdkit import Chem
 
+from molgen.errors import ConfigError
 from molgen.generator import sampling_file
 from molgen.generator.sampler import SamplingOptions
 from molgen.generator.sampling_file import Written, write_samples
@@ -69,3 +72,30 @@ def test_repeats_are_drawn_again_until_there_are_none_left_to_find(
         prior_file, tmp_path / "b", 300, prompts=["[*:1]C"], unique=True, options=options
     )
     assert {"CC", "CN", "CO"} <= set(alone) and len(alone) < 20
+
+
+def test_a_run_that_fails_leaves_the_file_that_was_there(prior_file: Path, tmp_path: Path) -> None:
+    output = tmp_path / "some.smi"
+    output.write_text("CCO\n")
+    impossible = SamplingOptions(max_atoms=12, forbidden=("[#6,#7,#8;!R,R]",), max_attempts=2)
+    with pytest.raises(ConfigError, match="forbidden: "):
+        written(prior_file, output, 5, options=impossible)
+    assert output.read_text() == "CCO\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["some.smi"]
+
+
+def test_a_pipe_is_written_to_and_a_link_stays_a_link(prior_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    lines, _ = written(prior_file, tmp_path / "link", 2)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text().splitlines() == lines
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit((tmp_path / "pipe").read_text)
+        options = SamplingOptions(max_atoms=12)
+        write_samples(
+            tmp_path / "pipe", 2, seed=1, prompts=[], prior=prior_file, options=options,
+            unique=False, n_processes=1,
+        )  # fmt: skip
+        assert read.result().splitlines() == lines
+    assert (tmp_path / "pipe").is_fifo()

@@ -58,7 +58,8 @@ def test_what_is_left_out_is_counted_by_reason() -> None:
         "n_molecules": 2,
         "left_out": {
             "duplicate": 2,
-            "cannot be parsed": 2,
+            "cannot be parsed": 1,
+            "no structure": 1,
             "more than one fragment": 1,
             "unpaired electron": 1,
             "more than 8 heavy atoms": 1,
@@ -69,10 +70,16 @@ def test_what_is_left_out_is_counted_by_reason() -> None:
 
 def test_rare_atoms_are_left_out_and_counted() -> None:
     packed = pack(["CCO", "CCCO", "CCBr"], max_atoms=8, min_atom_count=2)
-    assert packed.info["left_out"] == {"atom type not in the vocabulary": 1}
+    reason = "atom type in fewer than 2 molecules (data.min_atom_count)"
+    assert packed.info["left_out"] == {reason: 1}
     again = pack(["CCBr", "CO"], max_atoms=8, vocabulary=packed.vocabulary)
     assert again.vocabulary is packed.vocabulary
     assert again.info["left_out"] == {"atom type not in the vocabulary": 1}
+
+
+def test_a_set_too_small_for_its_settings_is_told_which() -> None:
+    with pytest.raises(DataError, match=r"2 atom type in fewer than 20 molecules \(data\.min_atom"):
+        pack(["CCO", "CCN"], max_atoms=8)
 
 
 def test_nothing_usable_is_an_error_that_counts() -> None:

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molgen.errors import DataError
-from molgen.ledger import Ledger, NewMolecule, Score, Spare
+from molgen.ledger import Ledger, NewMolecule, Score, Spare, absolute_url
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 CAFFEINE = "Cn1c(=O)c2c(ncn2C)n(C)c1=O"
@@ -286,6 +286,7 @@ def test_what_is_not_a_ledger_is_refused(tmp_path: Path, content: bytes | None, 
     [
         "oracle9://x",
         "postgresql://user:secret@127.0.0.1:9/molgen",
+        "postgresql://user:secret@host:abc/molgen",
         "/proc/none/ledger.db",
         "sqlite:////proc/none/ledger.db",
     ],
@@ -294,6 +295,27 @@ def test_an_unreachable_database_is_a_users_error_that_hides_the_password(url: s
     with pytest.raises(DataError) as caught:
         Ledger.open(url, create=True)
     assert "secret" not in str(caught.value)
+
+
+def test_a_file_is_named_so_that_it_is_found_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for relative, absolute in (
+        ("led.db", f"{tmp_path}/led.db"),
+        ("sqlite:///led.db", f"sqlite:///{tmp_path}/led.db"),
+        (
+            "sqlite+pysqlite:///a/led.db?timeout=3",
+            f"sqlite+pysqlite:///{tmp_path}/a/led.db?timeout=3",
+        ),
+    ):
+        assert absolute_url(relative) == absolute
+    for kept in (
+        "sqlite:////data/led.db",
+        "postgresql://me:secret@host/runs",
+        "sqlite:///file:x?uri=true",
+    ):
+        assert absolute_url(kept) == kept
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])

@@ -153,6 +153,16 @@ def test_a_number_that_is_not_finite_is_no_score(ask: Ask, number: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("odd", "words"), [('"2"', "'2'"), ("true", "True"), ("[2]", "[2]"), ('"\\u001b[2J"', "x1b")]
+)
+def test_what_is_no_number_costs_its_own_molecule_alone(ask: Ask, odd: str, words: str) -> None:
+    body = f"for line in sys.stdin: print(r'{{\"scores\": [{odd}, 2]}}', flush=True)"
+    found = ask(body, ["C", "CC"], max_restarts=2)
+    assert np.isnan(found.values[0]) and found.values[1] == 2 and not found.all_failed
+    assert words in found.reasons[0] and "where a number belongs" in found.reasons[0]
+
+
+@pytest.mark.parametrize(
     ("answer", "words"),
     [
         ("Loading the model", "'Loading the model' where JSON belongs"),
@@ -162,9 +172,6 @@ def test_a_number_that_is_not_finite_is_no_score(ask: Ask, number: str) -> None:
         ('{"scores": 3}', 'without a list "scores"'),
         ('{"scores": [1]}', "1 scores for 2 molecules"),
         ('{"scores": [1, 2, 3]}', "3 scores for 2 molecules"),
-        ('{"scores": [1, "2"]}', "'2' where a number belongs"),
-        ('{"scores": [1, true]}', "True where a number belongs"),
-        ('{"scores": [1, [2]]}', "[2] where a number belongs"),
         ('{"scores": [1, 2]}\\n{"scores": [1, 2]}', "more than one line"),
         ("[" * 100_000, "where JSON belongs"),
         ('{"scores": [1, ' + "9" * 5000 + "]}", "where JSON belongs"),
@@ -224,6 +231,32 @@ def test_a_molecule_at_which_the_scorer_hangs_costs_no_other_its_score(ask: Ask,
     found = ask(body, ["C", "CCC"], timeout_s=1.5)
     assert found.values[0] == 1 and np.isnan(found.values[1]) and not found.all_failed
     assert "did not answer within 1.5 s" in found.reasons[1]
+
+
+def test_a_batch_that_is_only_too_slow_is_scored_and_told_once(
+    ask: Ask, log: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = GOOD.format(log=str(log)).replace(
+        "    print(", "    time.sleep(60 if len(batch) > 1 else 0)\n    print("
+    )
+    found = ask(body, ["C", "CC", "CCC", "CCCC"], timeout_s=1.0)
+    assert found.values.tolist() == [1, 2, 3, 4]
+    (warning,) = caplog.messages
+    assert warning.startswith("scorer: 2 molecules together had no answer in time")
+    assert warning.endswith("raise timeout_s or lower batch_size")
+
+
+def test_a_scorer_that_ends_at_each_molecule_is_given_up(ask: Ask, log: Path) -> None:
+    """Also where each batch is one molecule."""
+    body = GOOD.format(log=str(log)).replace(
+        "    print(", "    if 'CC' in batch[0]: os.kill(os.getpid(), 9)\n    print("
+    )
+    found = ask(body, ["C", *("C" * n for n in range(2, 12))], batch_size=1)
+    assert [len(batch[0]) for batch in sent(log)] == [1, 2, 3, 4, 5]
+    assert (
+        found.reasons[5:] == ["not asked: the 4 molecules before it had no answer, each alone"] * 6
+    )
+    assert not found.all_failed  # the first was scored
 
 
 def test_a_scorer_that_always_ends_is_not_asked_for_every_molecule(ask: Ask, log: Path) -> None:
@@ -338,10 +371,11 @@ def test_python_stands_for_the_running_python() -> None:
         "import sys, json\n"
         "for line in sys.stdin: print(json.dumps({'scores': [hash(sys.executable)]}), flush=True)"
     )
-    oracle = CommandOracle(command("{python}", "-c", source))
-    found = score_batches(oracle, ["C"], batch_size=1)
-    oracle.close()
-    assert found.reasons == [""]
+    for words in (["{python}"], ["env", "{python}"], ["sh", "-c", 'exec {python} "$@"', "-"]):
+        oracle = CommandOracle(command(*words, "-c", source))
+        found = score_batches(oracle, ["C"], batch_size=1)
+        oracle.close()
+        assert found.reasons == [""]
 
 
 def test_ctrl_c_in_the_middle_leaves_no_process_that_could_answer_late(

@@ -73,6 +73,22 @@ def test_substructures_are_forbidden_and_required() -> None:
     ]
 
 
+@pytest.mark.parametrize("smarts", ["[H]O", "[#1]O", "[$([H]OC)]"])
+def test_a_hydrogen_in_a_pattern_is_found_though_molecules_carry_none(smarts: str) -> None:
+    alcohol = SubstructureFilter(type="substructure", forbid=[smarts])
+    assert reasons([alcohol], ["CO", "COC"]) == [f"substructure: has {smarts}", ""]
+
+
+def test_a_filter_that_rejects_nothing_is_refused() -> None:
+    with pytest.raises(ValidationError, match="rejects nothing; give low, high or both"):
+        RangeFilter(type="range", name="qed")
+    with pytest.raises(ValidationError, match="rejects nothing; give patterns"):
+        SubstructureFilter(type="substructure")
+    # A run folder may hold one with every default written out.
+    RangeFilter(type="range", name="qed", low=float("-inf"), high=float("inf"))
+    SubstructureFilter(type="substructure", forbid=[], require=[])
+
+
 def test_a_pattern_that_is_none_is_refused_with_the_config() -> None:
     with pytest.raises(ValidationError, match=r"cannot parse the SMARTS 'C\(\('"):
         SubstructureFilter(type="substructure", forbid=["C(("])

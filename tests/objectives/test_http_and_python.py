@@ -121,7 +121,6 @@ def test_a_refusal_is_not_repeated_and_a_redirect_not_followed(
     [
         (b"<html>", "where JSON belongs"),
         (b'{"scores": [1, 2]}', "2 scores for 1 molecules"),
-        (b'{"scores": ["1"]}', "where a number belongs"),
         (b" " * 2_000_000, "longer than"),
     ],
 )
@@ -160,9 +159,44 @@ def test_a_service_that_hangs_up_or_is_not_there_is_a_reason(service: Service) -
 
     service.RequestHandlerClass = HangingUp  # type: ignore[assignment]
     found = score_batches(HttpOracle(http(service.url)), ["C"], batch_size=1)
-    assert "cannot reach the service" in found.reasons[0]
+    assert found.reasons[0].startswith("the service hung up: Remote end closed connection")
     found = score_batches(HttpOracle(http("http://127.0.0.1:1/")), ["C"], batch_size=1)
     assert "refused" in found.reasons[0] and found.all_failed
+
+
+@pytest.mark.parametrize("how", ["no answer", "half an answer"])
+def test_a_service_that_hangs_up_at_a_molecule_costs_no_other_its_score(
+    service: Service, how: str
+) -> None:
+    class HangingUp(Handler):
+        def do_POST(self) -> None:
+            batch = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["smiles"]
+            status, body = lengths(batch)
+            if "CC" in batch and how == "no answer":
+                return
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body) + 9 * ("CC" in batch)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    service.RequestHandlerClass = HangingUp  # type: ignore[assignment]
+    found = score_batches(HttpOracle(http(service.url)), ["C", "CC", "CCC"], batch_size=3)
+    assert np.isnan(found.values).tolist() == [False, True, False]
+    assert found.reasons[1].startswith("the service hung up: ")
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_batch_that_is_refused_is_asked_for_one_by_one(service: Service, status: int) -> None:
+    service.replies = [lambda batch: (status, b"CC?") if "CC" in batch else lengths(batch)]
+    found = score_batches(HttpOracle(http(service.url)), ["C", "CC", "CCC"], batch_size=3)
+    assert np.isnan(found.values).tolist() == [False, True, False]
+    assert found.reasons[1] == f"the service answered status {status}: CC? (attempt 1 of 1)"
+
+
+def test_what_a_service_says_cannot_steer_a_terminal(service: Service) -> None:
+    service.replies = [answers(500, "\x1b[2J\u202egone\x07".encode())]
+    found = score_batches(HttpOracle(http(service.url)), ["C"], batch_size=1)
+    assert found.reasons == ["the service answered status 500: ?[2J?gone? (attempt 1 of 1)"]
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://host/", "localhost:80", "http://"])
@@ -245,11 +279,13 @@ def test_numpy_answers_are_fine_and_none_and_nan_are_not_scored(
     name = module(
         "import numpy as np\n"
         "def array(s): return np.arange(len(s), dtype=np.float32)\n"
-        "def mixed(s): return [None, float('nan'), np.int64(3)]\n"
+        "import pandas as pd\n"
+        "def mixed(s): return [None, float('nan'), np.int64(3), pd.NA]\n"
     )
     assert scored(f"{name}:array", ["C", "CC"]).values.tolist() == [0, 1]
-    found = scored(f"{name}:mixed", ["C", "CC", "CCC"], batch_size=3)
-    assert np.isnan(found.values).tolist() == [True, True, False] and not found.all_failed
+    found = scored(f"{name}:mixed", ["C", "CC", "CCC", "CCCC"], batch_size=4)
+    assert np.isnan(found.values).tolist() == [True, True, False, True] and not found.all_failed
+    assert found.reasons[3] == found.reasons[0] == "the scorer gave no score"
 
 
 @pytest.mark.parametrize(

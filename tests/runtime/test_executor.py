@@ -174,6 +174,23 @@ def test_closing_does_not_wait_for_a_call_that_hangs(
         hanging.result()
 
 
+@pytest.mark.parametrize("seconds", [0, 600])
+def test_a_worker_may_start_processes_which_end_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seconds: float
+) -> None:
+    monkeypatch.setattr("molgen.runtime.executor._CLOSE_TIME_S", 3.0)
+    executor = make_executor(LocalExecutorConfig(n_workers=2), toy_pools(2))
+    call = executor.submit("tens", "start_and_sleep", str(tmp_path / "pid"), seconds)
+    pid = wait_for_pid(tmp_path / "pid")
+    if not seconds:
+        assert call.result() is None and is_alive(pid)
+    executor.close()
+    deadline = time.monotonic() + 5
+    while is_alive(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 # ------------------------------------------------------------------------------ drivers that end
 
 DRIVER = """
@@ -186,8 +203,8 @@ if __name__ == "__main__":
     # Whoever starts the tests in the background has Ctrl-C ignored, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     executor = make_executor(LocalExecutorConfig(n_workers=2), toy_pools(2))
-    busy = [executor.submit("tens", "touch_and_sleep", f"{sys.argv[1]}/{i}", float(sys.argv[2]))
-            for i in range(2)]
+    busy = [executor.submit("tens", what, f"{sys.argv[1]}/{i}", float(sys.argv[2]))
+            for i, what in enumerate(("touch_and_sleep", "start_and_sleep"))]
     try:
         print([f.result() for f in busy], flush=True)
     except KeyboardInterrupt:
@@ -198,7 +215,10 @@ if __name__ == "__main__":
 
 
 def start_driver(folder: Path, *args: str) -> tuple[subprocess.Popen[str], list[int]]:
-    """A driver with two busy workers, in a process group of its own, and the workers' ids."""
+    """A driver with two busy workers, in a process group of its own.
+
+    Beside it the ids of the first worker and of what the second has started.
+    """
     (folder / "driver.py").write_text(DRIVER)
     driver = subprocess.Popen(
         [sys.executable, str(folder / "driver.py"), str(folder), *args],

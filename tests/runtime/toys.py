@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing as mp
 import os
 import signal
 import time
@@ -36,6 +37,13 @@ class Toy:
 
     def touch_and_sleep(self, path: str, seconds: float) -> None:
         Path(path).write_text(str(os.getpid()))
+        time.sleep(seconds)
+
+    def start_and_sleep(self, path: str, seconds: float) -> None:
+        """Start a process and do nothing; as a scorer does that spreads its molecules."""
+        child = mp.get_context("fork").Process(target=time.sleep, args=(600,), daemon=True)
+        child.start()
+        Path(path).write_text(str(child.pid))
         time.sleep(seconds)
 
     def die_once(self, marker: str) -> str:

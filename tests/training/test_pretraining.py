@@ -13,13 +13,22 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
 
 from molgen.config.pretraining import PretrainingConfig, StructuresConfig
 from molgen.errors import ConfigError, DataError
-from molgen.generator.weights import SHIPPED_PRIOR, load_network
+from molgen.generator.network import GraphTransformer, NetworkSize
+from molgen.generator.weights import SHIPPED_PRIOR, load_network, save_network
+from molgen.graphs.dataset import pack
 from molgen.graphs.packed import PackedMolecules
 from molgen.runtime.checkpoint import load_checkpoint
-from molgen.training.loop import Progress, new_network, split, validation_nats
+from molgen.training.loop import (
+    Progress,
+    new_network,
+    split,
+    starting_network,
+    validation_nats,
+)
 from molgen.training.muon import Muon
 from molgen.training.pretraining import pack_once, pretrain, read_structures
 from molgen.training.slices import train_slice
@@ -152,6 +161,15 @@ def test_interrupted_between_two_optimisers_it_goes_on_from_the_last_checkpoint(
         torch.testing.assert_close(halves[name], weight, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("name", ".."), ("name", ".hidden"), ("seed", 2**63), ("data__n_rooted_rings", 32768)],
+)
+def test_values_that_lead_nowhere_are_refused(structures: Path, key: str, value: Any) -> None:
+    with pytest.raises(ValidationError):
+        config(structures, **{key: value})
+
+
 def test_a_single_molecule_is_too_few(tmp_path: Path) -> None:
     (tmp_path / "one.smi").write_text("CCOc1ccccc1\n")
     with pytest.raises(DataError, match="at least two usable molecules"):
@@ -181,6 +199,14 @@ def test_a_slice_takes_its_config_from_the_packed_file(structures: Path, tmp_pat
         ("training.bfloat16=1", "expected a value like false"),
         ("training.n_molecules=[1]", "expected a value like 400"),
         ('training.n_molecules="x"', "expected a value like 400"),
+        ("training.batch_size=2.9", "expected a value like 4"),
+        ("training.batch_size=1e999", "expected a value like 4"),
+        ("training.batch_size=0", "must be at least 1"),
+        ("training.n_threads=0", "must be at least 1"),
+        ("training.learning_rate=0", "must be above 0"),
+        ("training.weight_decay=NaN", "must be at least 0"),
+        ("training.prompt_share=7", "must be between 0 and 1"),
+        ("network.n_heads=3", "network.width must be a multiple of network.n_heads"),
     ]:
         with pytest.raises(ConfigError, match=message):
             train_slice(packed, tmp_path, seconds=1, overrides=[text])
@@ -321,6 +347,60 @@ def test_another_trainings_packed_molecules_are_left_as_they_are(
     assert (tmp_path / "run" / "packed.npz").read_bytes() == before
 
 
+def test_a_packed_file_takes_the_present_settings_of_its_training(
+    structures: Path, tmp_path: Path
+) -> None:
+    pack_once(config(structures), tmp_path)
+    pack_once(config(structures, training__n_molecules=8), tmp_path)
+    info = PackedMolecules.load(tmp_path / "packed.npz").info
+    assert info["config"]["training"]["n_molecules"] == 8
+
+
+def test_molecules_seen_are_counted_where_the_set_is_smaller_than_a_batch(
+    tmp_path: Path,
+) -> None:
+    few = tmp_path / "few.smi"
+    few.write_text("CCO\nCCN\nCCCO\nCCCN\n")
+    progress: list[Progress] = []
+    large = config(few, training__n_molecules=10, training__batch_size=64)
+    pretrain(large, tmp_path / "run", on_progress=progress.append)
+    assert progress[-1].n_molecules == progress[-1].n_total == 12  # four steps of three molecules
+    assert json.loads((tmp_path / "run" / "card.json").read_text())["n_molecules_seen"] == 12
+
+
+def test_other_weights_to_start_from_are_told(
+    structures: Path, network: GraphTransformer, tmp_path: Path
+) -> None:
+    start = tmp_path / "start.safetensors"
+    save_network(network, start)
+    short = config(structures, start_from=str(start), training__n_molecules=4)
+    first = pack_once(short, tmp_path / "run", start=starting_network(str(start)))
+    few = pack(DRUGS[:60], max_atoms=45, min_atom_count=1).vocabulary
+    save_network(GraphTransformer(few, NetworkSize(16, 1, 2, 45)), start)
+    again = pack_once(short, tmp_path / "run", start=starting_network(str(start)))
+    assert again.vocabulary == few != first.vocabulary, "nothing was learnt yet"
+    pretrain(short, tmp_path / "run")
+    save_network(network, start)
+    with pytest.raises(ConfigError, match=r"start_from: .*start\.safetensors has changed since"):
+        pretrain(short, tmp_path / "run")
+    (tmp_path / "run" / "packed.npz").unlink()
+    with pytest.raises(ConfigError, match="holds a training of another network or vocabulary"):
+        pretrain(short, tmp_path / "run")
+
+
+def test_a_fine_tuning_of_before_start_weights_were_noted_goes_on(
+    structures: Path, prior_file: Path, tmp_path: Path
+) -> None:
+    short = config(structures, start_from=str(prior_file), training__n_molecules=4)
+    pretrain(short, tmp_path / "run")
+    packed = PackedMolecules.load(tmp_path / "run" / "packed.npz")
+    del packed.info["start_sha256"]
+    packed.save(tmp_path / "run" / "packed.npz")
+    pretrain(config(structures, start_from=str(prior_file), training__n_molecules=8),
+             tmp_path / "run")  # fmt: skip
+    assert json.loads((tmp_path / "run" / "card.json").read_text())["n_molecules_seen"] == 8
+
+
 def test_the_card_is_replaced_as_a_whole(structures: Path, tmp_path: Path) -> None:
     """A reader that has opened the old one reads it to its end."""
     pretrain(config(structures, training__n_molecules=4), tmp_path / "run")
@@ -357,7 +437,7 @@ def table(tmp_path: Path) -> dict[str, Path]:
 @pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
 def test_tables_are_read_and_rows_chosen(table: dict[str, Path], kind: str) -> None:
     path = str(table[kind])
-    assert read_structures(StructuresConfig(file=path)) == ["CCO", "CCN"]
+    assert read_structures(StructuresConfig(file=path)) == ["CCO", "", "CCN"]
     assert read_structures(StructuresConfig(file=path, rows="split == 'test'")) == ["CCN"]
 
 
@@ -372,7 +452,7 @@ def test_files_are_looked_for_below_the_data_folder(
         monkeypatch.delenv("MOLGEN_DATA", raising=False)
         read_structures(StructuresConfig(file="table.csv"))
     monkeypatch.setenv("MOLGEN_DATA", str(table["csv"].parent))
-    assert read_structures(StructuresConfig(file="table.csv")) == ["CCO", "CCN"]
+    assert read_structures(StructuresConfig(file="table.csv")) == ["CCO", "", "CCN"]
     with pytest.raises(DataError, match=r"data\.file: .*nowhere\.csv and .*nowhere\.csv not found"):
         read_structures(StructuresConfig(file="nowhere.csv"))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from molgen.training import pretraining, running
 from molgen.training.running import _close_predictor
 from tests.commands import complaint, molgen
 from tests.property_models.drugs import DRUGS
@@ -52,6 +53,11 @@ def test_a_training_that_cannot_start_is_one_line(config: Path) -> None:
         molgen("pretrain", config, "--out", "taken")
     )
     assert "data.file" in complaint(molgen("pretrain", config, "data.file=none.smi"))
+    assert "data.file" in complaint(molgen("pretrain", config, "--pack-only", "data.file=none.smi"))
+    assert "none.safetensors" in complaint(
+        molgen("pretrain", config, "start_from=none.safetensors")
+    )
+    assert not Path("runs").exists()
     Path("mine.yaml").write_text(
         "endpoint: {name: mine, task: regression, higher_is: better}\n"
         "data: {file: none.csv}\nmembers: [{kind: boosted_trees}]\n"
@@ -59,6 +65,20 @@ def test_a_training_that_cannot_start_is_one_line(config: Path) -> None:
     taken = molgen("train-predictor", "mine.yaml", "--out", "taken")
     assert "--out taken: cannot be written" in complaint(taken)
     assert "none.csv does not exist" in complaint(molgen("train-predictor", "mine.yaml"))
+
+
+def test_a_training_interrupted_says_what_is_saved(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "pack", interrupt)
+        assert "it has learnt nothing yet; go on with: molgen" in molgen("pretrain", config).err
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "_show_training", lambda bar: interrupt)
+        assert "what it has learnt is saved; go on with" in molgen("pretrain", config).err
 
 
 def test_an_official_test_is_told_with_a_published_result_or_without(
