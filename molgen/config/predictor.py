@@ -87,11 +87,15 @@ class DataConfig(Section):
     def _one_source(self) -> DataConfig:
         if (self.dataset is None) == (self.file is None):
             raise ValueError("give either `dataset` or `file`")
-        idle = self.model_fields_set - {"dataset", "file", *RULES}
+        # A config that was written out holds every default, and is taken.
+        idle = [
+            name
+            for name, field in type(self).model_fields.items()
+            if name not in ("dataset", "file", *RULES) and getattr(self, name) != field.default
+        ]
         if self.dataset is not None and idle:
             raise ValueError(
-                f"{', '.join(sorted(idle))}: a known `dataset` has its own; leave out, or name a "
-                "`file`"
+                f"{', '.join(idle)}: a known `dataset` has its own; leave out, or name a `file`"
             )
         return self
 

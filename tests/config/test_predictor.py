@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from molgen.config.loading import load_config
+from molgen.config.loading import dump_config, load_config
 from molgen.config.predictor import PredictorConfig
 from molgen.errors import ConfigError
 from molgen.training.predictors import read_rows
@@ -143,6 +143,9 @@ def test_of_a_known_table_only_the_rules_can_be_changed(
 ) -> None:
     known = {"name": "solubility", "source": "dataset: solubility_aqsoldb"}
     assert "value_column: a known" in complaint(tmp_path, data="value_column: y", **known)
+    (tmp_path / "whole.yaml").write_text(dump_config(config(tmp_path, **known)))
+    whole = load_config(tmp_path / "whole.yaml", [], kind=PredictorConfig)
+    assert whole == config(tmp_path, **known)
     rows = Rows(["C"], np.ones(1), np.zeros(1, bool), {}, rules=CleaningRules(0.7))
     monkeypatch.setattr(datasets, "read_dataset", lambda name: rows)
     assert read_rows(config(tmp_path, **known)).rules == CleaningRules(0.7)
